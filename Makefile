@@ -1,0 +1,54 @@
+# Everything a developer does, by name. `make run` and `make test` do their own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help setup packages build bundles generate regorus-wasm run test test-fresh bench lint fmt check clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+packages: ## install the Debian packages that the demo and the tests use
+	@bash test/setup/packages.sh
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --ignore-scripts
+	@touch $@
+
+setup: packages node_modules/.package-lock.json
+
+build: node_modules/.package-lock.json ## compile the packages and bundle the guest's daemons
+	tsc -b
+	node guest-rootfs/bundle.ts
+
+generate: node_modules/.package-lock.json ## regenerate what is generated from protos/
+	node packages/protocols/scripts/generate.ts
+
+regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it with the committed one
+	bash packages/regorus-wasm/scripts/build.sh
+
+run: setup build ## set up, start a guest, pull and run a container under a policy, tear down
+	@node --conditions=source test/demo/run.ts
+
+test: setup build ## all the tests; the last line counts them
+	@node test/setup/run-tests.ts
+
+test-fresh: ## make run and make test in a new Debian tree
+	@bash test/setup/fresh.sh
+
+bench: setup build ## ratios against real peers; ONLY=name runs one
+	@node --conditions=source test/bench/main.ts $(if $(ONLY),--only $(ONLY))
+
+lint: node_modules/.package-lock.json
+	oxlint --type-aware --deny-warnings
+
+fmt: node_modules/.package-lock.json
+	oxfmt
+
+check: build lint ## types, lint, format, generated files
+	tsc -p test/tsconfig.json --noEmit
+	oxfmt --check
+	node packages/protocols/scripts/generate.ts --check
+
+clean:
+	rm -rf packages/*/dist build .cache
