@@ -1,0 +1,57 @@
+import { OpenFlag } from "../constants.ts";
+import { Errno } from "../errno.ts";
+import { SysError } from "../error.ts";
+import type { LibC } from "../native.ts";
+import type { CallName } from "../signatures.ts";
+import type { DescriptorCalls } from "../syscalls.ts";
+
+const F_GETFD = 1;
+const F_SETFD = 2;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_DUPFD_CLOEXEC = 1030;
+const FD_CLOEXEC = 1;
+
+export function descriptorCalls(libc: () => LibC): DescriptorCalls {
+  /** A transfer on a non-blocking descriptor; a signal between has moved nothing, so it is asked again. */
+  const transfer = (name: CallName & ("read" | "write"), fd: number, buffer: Uint8Array): number | undefined => {
+    for (;;) {
+      const count = libc().attempt(name, fd, buffer, buffer.length);
+      if (count >= 0) return count;
+      if (count === -Errno.EAGAIN) return undefined;
+      if (count !== -Errno.EINTR) throw SysError.fromErrno(-count, name);
+    }
+  };
+  const change = (fd: number, get: number, set: number, bit: number, on: boolean): void => {
+    const flags = libc().call("fcntl", undefined, fd, get, 0);
+    const wanted = on ? flags | bit : flags & ~bit;
+    if (wanted !== flags) libc().call("fcntl", undefined, fd, set, wanted);
+  };
+
+  return {
+    pipe2: (flags = 0) => {
+      const ends = Buffer.alloc(8);
+      libc().call("pipe2", undefined, ends, flags | OpenFlag.CLOEXEC);
+      return [ends.readInt32LE(0), ends.readInt32LE(4)];
+    },
+    setNonBlocking: (fd, on) => {
+      change(fd, F_GETFL, F_SETFL, OpenFlag.NONBLOCK, on);
+    },
+    setCloseOnExec: (fd, on) => {
+      change(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+    },
+    dup: (fd) => libc().call("fcntl", undefined, fd, F_DUPFD_CLOEXEC, 0),
+    ioctl: (fd, request, argument) =>
+      // A number goes as the pointer's value: that is how ioctl takes one.
+      libc().call("ioctl", undefined, fd, request, typeof argument === "number" ? BigInt(argument) : argument),
+    read: (fd, buffer) => transfer("read", fd, buffer),
+    write: (fd, buffer) => transfer("write", fd, buffer),
+    poll: (fd, events, callback) =>
+      libc().poll(fd, events, (status, ready) => {
+        const error = status < 0 ? SysError.fromErrno(-status, "poll") : undefined;
+        // koffi calls straight from libuv, outside any callback scope of Node, where promises would not go on until
+        // something else ran; an immediate runs in the same turn of the loop and inside one.
+        setImmediate(callback, { ...ready, error });
+      }),
+  };
+}

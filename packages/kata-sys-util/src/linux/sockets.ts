@@ -1,0 +1,159 @@
+import { closeSync } from "node:fs";
+
+import { Socket } from "../constants.ts";
+import { Errno } from "../errno.ts";
+import { SysError } from "../error.ts";
+import type { LibC } from "../native.ts";
+import type { ReceivedMessage, SocketCalls, VsockAddress } from "../syscalls.ts";
+
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const SO_ERROR = 4;
+const MSG_TRUNC = 0x20;
+const MSG_CTRUNC = 0x8;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+/** SCM_MAX_FD: what the kernel puts into one message. */
+const MAX_FDS = 253;
+const FLAGS = Socket.NONBLOCK | Socket.CLOEXEC;
+
+interface RawMessage {
+  readonly msg_controllen: number | bigint;
+  readonly msg_flags: number;
+}
+
+interface RawVsockName {
+  readonly svm_cid: number;
+  readonly svm_port: number;
+}
+
+interface Message {
+  /** The msghdr. Its pointers are numbers, so the blocks they point at must be kept by whoever holds this. */
+  readonly header: Buffer;
+  readonly blocks: readonly Buffer[];
+}
+
+export function socketCalls(libc: () => LibC): SocketCalls {
+  const message = (data: Buffer, control: Buffer): Message => {
+    const { koffi } = libc();
+    const vector = libc().encode("iovec", { iov_base: koffi.address(data), iov_len: data.length });
+    const header = libc().encode("msghdr", {
+      msg_name: 0,
+      msg_namelen: 0,
+      msg_iov: koffi.address(vector),
+      msg_iovlen: 1,
+      msg_control: control.length === 0 ? 0 : koffi.address(control),
+      msg_controllen: control.length,
+      msg_flags: 0,
+    });
+    return { header, blocks: [data, vector, control] };
+  };
+  const headerSize = (): number => libc().structure("cmsghdr").size;
+  const sockaddr = (address: VsockAddress): Buffer =>
+    libc().encode("sockaddr_vm", {
+      svm_family: Socket.AF_VSOCK,
+      svm_reserved1: 0,
+      svm_port: address.port,
+      svm_cid: address.cid,
+      svm_flags: 0,
+      svm_zero: [0, 0, 0],
+    });
+
+  return {
+    socket: (family, type) => libc().call("socket", undefined, family, type | FLAGS, 0),
+    socketpair: () => {
+      const ends = Buffer.alloc(8);
+      libc().call("socketpair", undefined, Socket.AF_UNIX, Socket.STREAM | FLAGS, 0, ends);
+      return [ends.readInt32LE(0), ends.readInt32LE(4)];
+    },
+    vsockBind: (fd, address) => {
+      const name = sockaddr(address);
+      libc().call("bind", vsockName(address), fd, name, name.length);
+    },
+    listen: (fd, backlog) => {
+      libc().call("listen", undefined, fd, backlog);
+    },
+    accept: (fd) => {
+      const accepted = libc().attempt("accept4", fd, null, null, FLAGS);
+      if (accepted >= 0) return accepted;
+      // A connection that its peer gave up before we took it is none.
+      if (accepted === -Errno.EAGAIN || accepted === -Errno.ECONNABORTED) return undefined;
+      throw SysError.fromErrno(-accepted, "accept4");
+    },
+    vsockConnect: (fd, address) => {
+      const name = sockaddr(address);
+      const result = libc().attempt("connect", fd, name, name.length);
+      if (result >= 0) return true;
+      if (result === -Errno.EINPROGRESS) return false;
+      throw SysError.fromErrno(-result, "connect", vsockName(address));
+    },
+    socketError: (fd) => {
+      const value = Buffer.alloc(4);
+      const length = Buffer.from([4, 0, 0, 0]);
+      libc().call("getsockopt", undefined, fd, SOL_SOCKET, SO_ERROR, value, length);
+      return value.readInt32LE(0);
+    },
+    vsockLocalAddress: (fd) => {
+      const name = libc().alloc("sockaddr_vm");
+      const length = Buffer.from([name.length, 0, 0, 0]);
+      libc().call("getsockname", undefined, fd, name, length);
+      const raw = libc().decode("sockaddr_vm", name) as RawVsockName;
+      return { cid: raw.svm_cid, port: raw.svm_port };
+    },
+    recvmsg: (fd, maxBytes, maxFds): ReceivedMessage | undefined => {
+      const data = Buffer.alloc(maxBytes);
+      const control = Buffer.alloc(headerSize() + align(4 * Math.min(maxFds, MAX_FDS)));
+      const { header, blocks } = message(data, control);
+      const count = libc().attempt("recvmsg", fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      if (count === -Errno.EAGAIN || count === -Errno.EINTR) return undefined;
+      if (count < 0) throw SysError.fromErrno(-count, "recvmsg");
+      const { msg_controllen, msg_flags } = libc().decode("msghdr", header) as RawMessage;
+      const fds = receivedFds(control.subarray(0, Math.min(Number(msg_controllen), control.length)), headerSize());
+      // The kernel fills the rounded-up space too, so that one descriptor more than asked for can have come.
+      for (const surplus of fds.splice(maxFds)) closeSync(surplus);
+      const truncated = (msg_flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0;
+      return { data: (blocks[0] ?? data).subarray(0, count), fds, truncated };
+    },
+    sendmsg: (fd, data, fds) => {
+      const control = fds.length === 0 ? Buffer.alloc(0) : rights(fds, libc());
+      const { header, blocks } = message(Buffer.from(data), control);
+      const count = libc().call("sendmsg", undefined, fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
+      // Reads the blocks after the call, so that they outlive it.
+      return blocks.length > 0 ? count : 0;
+    },
+  };
+}
+
+/** Control messages are aligned to the size of a pointer. */
+function align(size: number): number {
+  return (size + 7) & ~7;
+}
+
+function rights(fds: readonly number[], libc: LibC): Buffer {
+  const { size } = libc.structure("cmsghdr");
+  const control = Buffer.alloc(size + align(4 * fds.length));
+  libc
+    .encode("cmsghdr", { cmsg_len: size + 4 * fds.length, cmsg_level: SOL_SOCKET, cmsg_type: SCM_RIGHTS })
+    .copy(control);
+  for (const [index, fd] of fds.entries()) control.writeInt32LE(fd, size + 4 * index);
+  return control;
+}
+
+/** Walks the control messages; stops at the first that does not fit, for the kernel wrote them. */
+function receivedFds(control: Buffer, headerSize: number): number[] {
+  const fds: number[] = [];
+  for (let offset = 0; offset + headerSize <= control.length;) {
+    const length = Number(control.readBigUInt64LE(offset));
+    if (length < headerSize || offset + length > control.length) break;
+    const isRights = control.readInt32LE(offset + 8) === SOL_SOCKET && control.readInt32LE(offset + 12) === SCM_RIGHTS;
+    const end = isRights ? offset + length : 0;
+    for (let at = offset + headerSize; at + 4 <= end; at += 4) fds.push(control.readInt32LE(at));
+    offset += align(length);
+  }
+  return fds;
+}
+
+function vsockName(address: VsockAddress): string {
+  return `vsock://${address.cid}:${address.port}`;
+}
