@@ -40,6 +40,7 @@ export const signatures = {
   swapoff: "int swapoff(str)",
   clock_settime: "int clock_settime(int, void *)",
   pipe2: "int pipe2(void *, int)",
+  eventfd: "int eventfd(uint, int)",
   fcntl: "int fcntl(int, int, ulong)",
   ioctl: "int ioctl(int, ulong, void *)",
   read: "long read(int, void *, size_t)",

@@ -151,6 +151,8 @@ export interface Watch {
 export interface DescriptorCalls {
   /** Both ends are CLOEXEC whatever the flags say: nothing leaks into a child by accident. */
   pipe2(flags?: number): readonly [read: number, write: number];
+  /** A counter at 0 that is readable once the kernel has added to it. CLOEXEC and non-blocking. */
+  eventfd(): number;
   setNonBlocking(fd: number, on: boolean): void;
   setCloseOnExec(fd: number, on: boolean): void;
   /** A copy of a descriptor, CLOEXEC. */

@@ -34,6 +34,7 @@ export function descriptorCalls(libc: () => LibC): DescriptorCalls {
       libc().call("pipe2", undefined, ends, flags | OpenFlag.CLOEXEC);
       return [ends.readInt32LE(0), ends.readInt32LE(4)];
     },
+    eventfd: () => libc().call("eventfd", undefined, 0, OpenFlag.CLOEXEC | OpenFlag.NONBLOCK),
     setNonBlocking: (fd, on) => {
       change(fd, F_GETFL, F_SETFL, OpenFlag.NONBLOCK, on);
     },
