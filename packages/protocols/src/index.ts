@@ -1,1 +1,25 @@
-export {};
+export { Code, codeName } from "./code.ts";
+export { decode, type DecodeOptions } from "./decode.ts";
+export {
+  enumValues,
+  type FieldDescriptor,
+  type MessageDescriptor,
+  messageDescriptor,
+  messageTypes,
+  type ScalarType,
+} from "./descriptor.ts";
+export { encode } from "./encode.ts";
+export { DecodeError, type DecodeErrorCode, EncodeError, JsonError } from "./error.ts";
+export { fromJson } from "./from-json.ts";
+export { FSGroupChangePolicy, IPFamily, ServingStatus, Unit } from "./gen/enums.ts";
+export type * as grpc from "./gen/grpc.ts";
+export type * as hypervisor from "./gen/hypervisor.ts";
+export type * as image from "./gen/image.ts";
+export type * as protobuf from "./gen/protobuf.ts";
+export { AgentService, Health, Hypervisor, ImagePullService } from "./gen/services.ts";
+export type * as types from "./gen/types.ts";
+export type { Init } from "./init.ts";
+export { type KernelCommandLine, type KernelParameter, parseKernelCommandLine } from "./kernel-command-line.ts";
+export { MAX_JSON_DEPTH, parseLossless, stringifyLossless } from "./lossless-json.ts";
+export type { MethodDescriptor, ServiceDescriptor } from "./method.ts";
+export { toJson } from "./to-json.ts";
