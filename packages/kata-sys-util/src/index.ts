@@ -1,9 +1,15 @@
+export { ConsoleSocket } from "./console-socket.ts";
 export * from "./constants.ts";
 export { Errno, errnoName, type ErrnoName } from "./errno.ts";
 export { hasCode, SysError, type SysErrorCode, type SysErrorOptions } from "./error.ts";
+export { FdReader, MAX_READ } from "./fd-reader.ts";
+export { FdWriter } from "./fd-writer.ts";
 export { linuxSyscalls } from "./linux/index.ts";
 export { mountInfo, parseMountInfo, unescapeOctal, type MountInfo } from "./mount-info.ts";
 export { parseMountOptions, type MountOptions } from "./mount-options.ts";
 export { bindMount, isWithin, mountWithOptions, unmountTree } from "./mounts.ts";
+export { openPtyPair, ptyNumber, setWindowSize, windowSize, type PtyPair, type WindowSize } from "./pty.ts";
+export { exitCode, exitStatus, Reaper, type ExitStatus, type ReaperOptions } from "./reaper.ts";
 export { SafeRoot, type SafeRootOptions } from "./safe-root.ts";
+export { openPipeReader, openPipeWriter, openPty, type Pty } from "./stdio.ts";
 export type * from "./syscalls.ts";

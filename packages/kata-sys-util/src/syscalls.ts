@@ -139,8 +139,10 @@ export interface Readiness {
   readonly error: Error | undefined;
 }
 
-/** A running watch of a descriptor's readiness on the event loop. */
+/** A watch of a descriptor's readiness on the event loop. */
 export interface Watch {
+  /** Goes on after {@link stop}. */
+  start(): void;
   stop(): void;
   /** Stops for good. Must come before the descriptor is closed. */
   close(): void;
@@ -189,6 +191,9 @@ export interface VsockAddress {
 export interface SocketCalls {
   socket(family: number, type: number): number;
   socketpair(): readonly [number, number];
+  /** A path of at most 107 bytes (sockaddr_un); the socket appears there as a file. */
+  unixBind(fd: number, path: string): void;
+  unixConnect(fd: number, path: string): void;
   vsockBind(fd: number, address: VsockAddress): void;
   listen(fd: number, backlog: number): void;
   /** Undefined if no connection waits. */

@@ -73,12 +73,7 @@ describe("SafeRoot", () => {
     expect(safe.lstat("a/fifo")?.atimeNs).toBe(1_500_000_000n);
     expect((safe.lstat("a/fifo")?.mode ?? 0) & FileType.MASK).toBe(FileType.FIFO);
     expect(safe.lstat("a/absent")).toBeUndefined();
-    expect(
-      safe
-        .readdir("a")
-        .map((name) => name.toString())
-        .toSorted(),
-    ).toEqual(["b", "fifo", "harder", "soft"]);
+    expect(new Set(safe.readdir("a").map(String))).toEqual(new Set(["b", "fifo", "harder", "soft"]));
 
     safe.unlink("a/fifo");
     expect(codeOf(() => safe.rmdir("a"))).toBe("ENOTEMPTY");

@@ -1,7 +1,7 @@
 import { OpenFlag } from "../constants.ts";
 import { Errno } from "../errno.ts";
 import { SysError } from "../error.ts";
-import type { LibC } from "../native.ts";
+import type { LibC, PollCallback } from "../native.ts";
 import type { CallName } from "../signatures.ts";
 import type { DescriptorCalls } from "../syscalls.ts";
 
@@ -47,12 +47,37 @@ export function descriptorCalls(libc: () => LibC): DescriptorCalls {
       libc().call("ioctl", undefined, fd, request, typeof argument === "number" ? BigInt(argument) : argument),
     read: (fd, buffer) => transfer("read", fd, buffer),
     write: (fd, buffer) => transfer("write", fd, buffer),
-    poll: (fd, events, callback) =>
-      libc().poll(fd, events, (status, ready) => {
-        const error = status < 0 ? SysError.fromErrno(-status, "poll") : undefined;
+    poll: (fd, events, callback) => {
+      let running = true;
+      const report: PollCallback = (status, ready) => {
         // koffi calls straight from libuv, outside any callback scope of Node, where promises would not go on until
         // something else ran; an immediate runs in the same turn of the loop and inside one.
-        setImmediate(callback, { ...ready, error });
-      }),
+        setImmediate(() => {
+          if (!running) return;
+          callback({ ...ready, error: status < 0 ? SysError.fromErrno(-status, "poll") : undefined });
+        });
+      };
+      const handle = libc().poll(fd, events, report);
+      return {
+        start: () => {
+          running = true;
+          handle.start(events, report);
+        },
+        stop: () => {
+          running = false;
+          handle.stop();
+        },
+        close: () => {
+          running = false;
+          handle.close();
+        },
+        ref: () => {
+          handle.ref();
+        },
+        unref: () => {
+          handle.unref();
+        },
+      };
+    },
   };
 }

@@ -5,6 +5,7 @@ import { Errno } from "../errno.ts";
 import { SysError } from "../error.ts";
 import type { LibC } from "../native.ts";
 import type { ReceivedMessage, SocketCalls, VsockAddress } from "../syscalls.ts";
+import { cString } from "./path.ts";
 
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -16,6 +17,8 @@ const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 /** SCM_MAX_FD: what the kernel puts into one message. */
 const MAX_FDS = 253;
+/** `sun_path` less its NUL. */
+const UNIX_PATH_MAX = 107;
 const FLAGS = Socket.NONBLOCK | Socket.CLOEXEC;
 
 interface RawMessage {
@@ -66,6 +69,14 @@ export function socketCalls(libc: () => LibC): SocketCalls {
       const ends = Buffer.alloc(8);
       libc().call("socketpair", undefined, Socket.AF_UNIX, Socket.STREAM | FLAGS, 0, ends);
       return [ends.readInt32LE(0), ends.readInt32LE(4)];
+    },
+    unixBind: (fd, path) => {
+      const name = unixAddress(path, "bind");
+      libc().call("bind", path, fd, name, name.length);
+    },
+    unixConnect: (fd, path) => {
+      const name = unixAddress(path, "connect");
+      libc().call("connect", path, fd, name, name.length);
     },
     vsockBind: (fd, address) => {
       const name = sockaddr(address);
@@ -152,6 +163,16 @@ function receivedFds(control: Buffer, headerSize: number): number[] {
     offset += align(length);
   }
   return fds;
+}
+
+/** sockaddr_un: the family, then the path and its NUL. */
+function unixAddress(path: string, call: string): Buffer {
+  const bytes = Buffer.from(cString(path, call));
+  if (bytes.length > UNIX_PATH_MAX) throw SysError.fromErrno(Errno.ENAMETOOLONG, call, path);
+  const name = Buffer.alloc(2 + bytes.length + 1);
+  name.writeUInt16LE(Socket.AF_UNIX, 0);
+  bytes.copy(name, 2);
+  return name;
 }
 
 function vsockName(address: VsockAddress): string {
