@@ -114,7 +114,7 @@ export class TtrpcClient {
         slot: -1,
         expire: () => this.#settle(id)?.reject(new RpcError(Code.DEADLINE_EXCEEDED, "timeout")),
         decode: (bytes) => method.decodeResponse(bytes),
-        resolve: resolve as (value: never) => void,
+        resolve,
         reject,
         release: signal === undefined ? undefined : (): void => signal.removeEventListener("abort", abort),
       };
@@ -163,7 +163,7 @@ export class TtrpcClient {
   #finish(reason: RpcError, transportClosed = false): void {
     if (this.#over === undefined) {
       this.#over = reason;
-      for (const id of [...this.#pending.keys()]) this.#settle(id)?.reject(reason);
+      for (const id of this.#pending.keys()) this.#settle(id)?.reject(reason);
       this.#deadlines.stop();
       this.#writer.clear();
       // No call is left that would read on; half-open use ends here.

@@ -1,4 +1,4 @@
-import { Code } from "@nacre/protocols";
+import { Code, DecodeError } from "@nacre/protocols";
 import { Call, type CallOwner } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -283,9 +283,9 @@ export class ServerConnection {
   }
 
   #undecodable(id: number, route: Route, error: unknown): void {
+    if (error instanceof DecodeError) this.#writer.status(id, Code.UNKNOWN, clip(`ttrpc err: ${error.message}`));
+    else this.#writer.status(id, Code.INTERNAL, "request does not decode");
     this.#host.failed(error, route.method.path);
-    const message = error instanceof Error ? error.message : "not a message";
-    this.#writer.status(id, Code.UNKNOWN, clip(`ttrpc err: ${message}`));
   }
 }
 

@@ -75,10 +75,10 @@ describe("a client", () => {
   it("writes the calls of one turn together", async () => {
     const [a, b] = transportPair();
     let writes = 0;
-    const { write } = a;
+    const write = a.write.bind(a);
     a.write = (chunks) => {
       writes++;
-      return write.call(a, chunks);
+      return write(chunks);
     };
     const peer = new RawPeer(b);
     const client = new TtrpcClient(a);
@@ -106,14 +106,16 @@ describe("a client", () => {
     const { client } = rawServer();
     const controller = new AbortController();
     let listeners = 0;
-    const { addEventListener, removeEventListener } = controller.signal;
-    controller.signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    const { signal } = controller;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
       listeners++;
-      addEventListener.apply(controller.signal, args);
+      add(...args);
     };
-    controller.signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
       listeners--;
-      removeEventListener.apply(controller.signal, args);
+      remove(...args);
     };
     const call = client.call(Held, { text: "" }, { signal: controller.signal });
     expect(listeners).toBe(1);

@@ -1,4 +1,4 @@
-import { Code, type Init, type MethodDescriptor } from "@nacre/protocols";
+import { Code, DecodeError, type Init, type MethodDescriptor } from "@nacre/protocols";
 import { type Handlers, RpcError, type ServerOptions, TtrpcClient, TtrpcServer, transportPair } from "../src/index.ts";
 
 /** A message of one text, as its bytes; a stand-in for a generated one. */
@@ -17,7 +17,7 @@ function method(name: string, stream = false): MethodDescriptor<Text, Text> {
     try {
       return { text: utf8.decode(b) };
     } catch {
-      throw new Error("Invalid UTF-8 sequence");
+      throw new DecodeError("utf8");
     }
   };
   return {
@@ -115,7 +115,7 @@ export class EchoBackend {
       Throw: (r) => {
         throw this.errors.get(r.text) as Error;
       },
-      Reject: (r) => Promise.reject(this.errors.get(r.text) as Error),
+      Reject: (r) => Promise.reject(this.errors.get(r.text)),
       Big: (r) => ({ text: "x".repeat(Number(r.text)) }),
       Context: (_r, ctx) => ({
         text: JSON.stringify({

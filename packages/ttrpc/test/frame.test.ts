@@ -29,7 +29,7 @@ function header(length: number, id = 7): Uint8Array {
 
 describe("frames", () => {
   it("has the layout of the specification", () => {
-    expect(Buffer.from(frameBytes(0x01020304, 2, text("hi"), 4)).toString("hex")).toBe("00000002010203040204" + "6869");
+    expect(Buffer.from(frameBytes(0x01020304, 2, text("hi"), 4)).toString("hex")).toBe("000000020102030402046869");
   });
 
   it("decodes several in one chunk, also with no payload and the highest stream id", () => {

@@ -59,11 +59,11 @@ describe("a server answers", () => {
     const server = new TtrpcServer().addService(Echo, backend.handlers());
     const [a, b] = transportPair();
     let writes = 0;
-    const { write } = b;
+    const write = b.write.bind(b);
     b.write = (chunks) => {
       writes++;
       expect(chunks.length).toBe(1);
-      return write.call(b, chunks);
+      return write(chunks);
     };
     server.serve(b);
     const peer = new RawPeer(a);

@@ -1,1 +1,16 @@
-export {};
+export {
+  type Address,
+  CID_ANY,
+  formatAddress,
+  type HybridAddress,
+  parseAddress,
+  type TcpAddress,
+  type UnixAddress,
+  type VsockAddress,
+} from "./address.ts";
+export { dial, type DialOptions, dialSocket } from "./dial.ts";
+export { VsockError, type VsockErrorCode } from "./error.ts";
+export { HybridVsock, type HybridOptions } from "./hybrid.ts";
+export { type Listener, listen, type ListenOptionsVsock, listenSockets } from "./listen.ts";
+export { socketTransport } from "./socket-transport.ts";
+export { socketFromFd, type VsockCalls } from "./vsock-socket.ts";
