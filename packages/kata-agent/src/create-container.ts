@@ -1,0 +1,163 @@
+import { openSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+
+import { OpenFlag, type Syscalls } from "@nacre/kata-sys-util";
+import type { grpc } from "@nacre/protocols";
+
+import { holdBindSources } from "./bind-sources.ts";
+import { isSandbox } from "./container-type.ts";
+import { checkContainerId, type ContainerManager, type JoinedNamespaces } from "./container/index.ts";
+import { debugQuote } from "./debug-quote.ts";
+import { checkDevices, refuseCdi } from "./devices.ts";
+import { describeError, internalError, invalidArgument } from "./error.ts";
+import type { Logger } from "./log.ts";
+import { bundlePath, RESERVED_NAMES } from "./paths.ts";
+import { pauseProcessTree, readPauseProcess } from "./pause-image.ts";
+import { mountRoot } from "./root-mount.ts";
+import type { Sandbox } from "./sandbox.ts";
+import { removeBundle } from "./storage/image-guest-pull.ts";
+import type { StorageRegistry } from "./storage/registry.ts";
+import { readTerminationLog, terminationLogPath } from "./termination-log.ts";
+
+export interface ContainerCreatorOptions {
+  readonly containers: ContainerManager;
+  readonly sandbox: Sandbox;
+  readonly storages: StorageRegistry;
+  readonly syscalls: Syscalls;
+  readonly log: Logger;
+}
+
+/** What is remembered of a container beyond what runs it. */
+interface Record {
+  /** Mount points whose users it is among. */
+  readonly storages: readonly string[];
+  readonly annotations: Readonly<{ [key: string]: string }>;
+  readonly mounts: readonly grpc.Mount[];
+}
+
+/**
+ * CreateContainer and RemoveContainer: everything around the container itself, in the order of section 3.1. The steps
+ * of one container id never overlap; nothing that one container waits for holds up another. Whatever fails, the steps
+ * before it are undone (upstream leaves storages behind, a quirk).
+ */
+export class ContainerCreator {
+  readonly #options: ContainerCreatorOptions;
+  /** Ids from the start of their creation to the end of their removal. */
+  readonly #known = new Map<string, Record | undefined>();
+
+  constructor(options: ContainerCreatorOptions) {
+    this.#options = options;
+  }
+
+  /** Whether any container exists or is being made. */
+  get any(): boolean {
+    return this.#known.size > 0;
+  }
+
+  /** Throws with nothing left behind. The policy has been asked before. */
+  async create(request: grpc.CreateContainerRequest, signal: AbortSignal): Promise<void> {
+    const id = request.container_id;
+    checkContainerId(id);
+    if (RESERVED_NAMES.has(id)) throw internalError(`invalid container ID ${id}`, new Error("the name is reserved"));
+    if (request.OCI === null) throw internalError("EINVAL: Invalid argument", new Error("no OCI specification"));
+    // Upstream destroys the container that has the id (golden-findings 6).
+    if (this.#known.has(id)) throw internalError("exec fifo exists", new Error(`container id ${id} is in use`));
+    checkDevices(request.devices);
+    refuseCdi(request.OCI);
+    this.#known.set(id, undefined);
+    try {
+      this.#known.set(id, await this.#create(request, request.OCI, signal));
+    } catch (error) {
+      this.#known.delete(id);
+      throw error;
+    }
+  }
+
+  /** Ends a container and takes back what it had. `timeoutMs` 0 is no limit; when it passes, the container stays. */
+  async remove(id: string, timeoutMs: number): Promise<void> {
+    const { containers } = this.#options;
+    await containers.remove(id, { timeoutMs });
+    const record = this.#known.get(id);
+    if (record === undefined) return;
+    await this.#release(id, record.storages);
+    this.#known.delete(id);
+  }
+
+  /** GetDiagnosticData (section 1.3). */
+  async diagnosticData(logType: string, id: string): Promise<string> {
+    if (logType !== "termination_log") {
+      throw invalidArgument(debugQuote(`unsupported diagnostic log_type: ${logType}`));
+    }
+    const record = this.#known.get(id);
+    if (record === undefined) throw internalError(`Invalid container id: ${id}`);
+    const path = terminationLogPath(record.annotations, record.mounts);
+    return readTerminationLog(this.#options.syscalls, path);
+  }
+
+  async #create(request: grpc.CreateContainerRequest, oci: grpc.Spec, signal: AbortSignal): Promise<Record> {
+    const { containers, sandbox, storages, syscalls, log } = this.#options;
+    const id = request.container_id;
+    const bundle = bundlePath(id);
+    const annotations = oci.Annotations;
+    const context = { containerId: id, annotations, signal, log };
+    const mountPoints = await storages.addAll(request.storages, context);
+    try {
+      signal.throwIfAborted();
+      const isPod = isSandbox(annotations) ?? false;
+      const pulled = request.storages.some(({ driver }) => driver === "image_guest_pull");
+      if (!pulled) {
+        await mkdir(bundle, { mode: 0o755 });
+        await mountRoot(syscalls, oci.Root?.Path ?? "", `${bundle}/rootfs`);
+      }
+      const process = isPod && pulled ? pauseProcessTree(await readPauseProcess(), oci.Process) : oci.Process;
+      using held = holdBindSources(syscalls, oci.Mounts);
+      const container = await containers.create({
+        id,
+        spec: {
+          ...oci,
+          Process: process,
+          Mounts: [...held.mounts],
+          Root: { Path: `${bundle}/rootfs`, Readonly: oci.Root?.Readonly ?? false },
+        },
+        bundleDir: bundle,
+        namespaces: this.#namespaces(request.sandbox_pidns),
+        sandbox: isPod,
+        signal,
+      });
+      if (!sandbox.hasPidNamespace) sandbox.keepPidNamespace(openPidNamespace(container.init.pid));
+      return { storages: mountPoints, annotations, mounts: oci.Mounts };
+    } catch (error) {
+      await this.#release(id, mountPoints);
+      throw error;
+    }
+  }
+
+  /** The sandbox's ipc and uts; its pid namespace, which is the first container's, when the request asks for it. */
+  #namespaces(sharedPid: boolean): JoinedNamespaces {
+    const { containers, sandbox } = this.#options;
+    const pid = sharedPid ? sandbox.pidNamespace : undefined;
+    if (sharedPid && pid === undefined && containers.list().length > 0) {
+      throw internalError("ENOENT: No such file or directory", new Error("no shared pid namespace"));
+    }
+    return { ipc: sandbox.namespaces?.ipc, uts: sandbox.namespaces?.uts, pid };
+  }
+
+  async #release(id: string, mountPoints: readonly string[]): Promise<void> {
+    const { storages, syscalls, log } = this.#options;
+    await storages.releaseAll(mountPoints);
+    try {
+      await removeBundle(syscalls, bundlePath(id));
+    } catch (error) {
+      log.error("the container's folder was not removed", { container: id, error: describeError(error) });
+    }
+  }
+}
+
+/** Undefined when the process is gone already: then there is no namespace to share. */
+function openPidNamespace(pid: number): number | undefined {
+  try {
+    return openSync(`/proc/${pid}/ns/pid`, OpenFlag.RDONLY | OpenFlag.CLOEXEC);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,30 @@
+import { parseAddress } from "@nacre/vsock";
+
+import { invalidArgument } from "./error.ts";
+
+/** What a build of the agent may do; *strict* comes with the measured image. */
+export type Flavour = "devkit" | "kata";
+
+declare const NACRE_FLAVOUR: Flavour | undefined;
+
+/**
+ * The flavour of this build. Flavours are built, not switched: the bundler replaces `NACRE_FLAVOUR` by a literal, so
+ * that code which a flavour must not have falls away. Run from source, it is the developer's flavour.
+ */
+export const FLAVOUR: Flavour = typeof NACRE_FLAVOUR === "undefined" ? "devkit" : NACRE_FLAVOUR;
+
+/** Schemes on which a flavour listens. Containers share the guest's network, so TCP would open the agent to them. */
+const SCHEMES: Readonly<Record<Flavour, readonly string[]>> = {
+  devkit: ["vsock", "unix", "tcp"],
+  kata: ["vsock", "unix"],
+};
+
+/** Throws INVALID_ARGUMENT when this flavour must not listen there. */
+export function checkServerAddress(address: string, flavour: Flavour = FLAVOUR): void {
+  const { scheme } = parseAddress(address);
+  if (!SCHEMES[flavour].includes(scheme)) {
+    throw invalidArgument(
+      `server address: the ${flavour} flavour listens on ${SCHEMES[flavour].join(", ")}, got ${scheme}`,
+    );
+  }
+}

@@ -1,0 +1,177 @@
+import { describe, expect, it } from "vitest";
+
+import { createLogger } from "../../src/log.ts";
+import type { Component } from "../../src/launch/plan.ts";
+import {
+  type ComponentExit,
+  type ComponentProcess,
+  FIRST_BACKOFF_MS,
+  HEALTHY_AFTER_MS,
+  type LaunchPorts,
+  MAX_BACKOFF_MS,
+  Supervisor,
+} from "../../src/launch/supervise.ts";
+
+const component: Component = {
+  id: "hub",
+  level: "confidential-data-hub",
+  path: "/bin/hub",
+  args: [],
+  env: {},
+  socket: "/run/hub.sock",
+  timeoutMs: 60_000,
+};
+const plan = { start: [component], missing: [] };
+
+/** A world in which processes end when the test says so, and pauses pass at once but are noted. */
+class World implements LaunchPorts {
+  readonly delays: number[] = [];
+  readonly events: string[] = [];
+  readonly processes: Array<{ end(exit: ComponentExit): void; kills: string[] }> = [];
+  readonly log = createLogger({ level: "trace", version: "0", pid: 1, write: (line) => this.#write(line) });
+  readonly lines: string[] = [];
+  time = 0;
+  ready: (attempt: number) => Promise<void> = () => Promise.resolve();
+  #waiting: Array<{ count: number; text: string; resolve: () => void }> = [];
+
+  spawn(): Promise<ComponentProcess> {
+    const { promise: exited, resolve: end } = Promise.withResolvers<ComponentExit>();
+    const kills: string[] = [];
+    this.events.push("spawn");
+    const pid = this.processes.push({ end, kills });
+    return Promise.resolve({
+      pid,
+      exited,
+      kill: (signal) => {
+        kills.push(signal);
+        end({ code: null, signal });
+      },
+    });
+  }
+
+  removeSocket(path: string): Promise<void> {
+    this.events.push(`remove ${path}`);
+    return Promise.resolve();
+  }
+
+  waitForSocket(path: string, signal: AbortSignal): Promise<void> {
+    this.events.push(`wait ${path}`);
+    return Promise.race([
+      this.ready(this.processes.length),
+      new Promise<never>((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
+      }),
+    ]);
+  }
+
+  delay(ms: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.delays.push(ms);
+    return Promise.resolve();
+  }
+
+  now(): number {
+    return this.time;
+  }
+
+  /** Resolves when the log has told this so many times. */
+  told(text: string, count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ count, text, resolve });
+      this.#look();
+    });
+  }
+
+  #write(line: string): void {
+    this.lines.push(line);
+    this.#look();
+  }
+
+  #look(): void {
+    for (const { count, text, resolve } of this.#waiting) {
+      if (this.lines.filter((line) => line.includes(text)).length >= count) resolve();
+    }
+  }
+}
+
+const READY = "guest component is ready";
+const never = (): Promise<void> => new Promise(() => undefined);
+
+describe("Supervisor", () => {
+  it("removes a stale socket, starts, and is ready when the socket is", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    expect(world.events).toEqual(["remove /run/hub.sock", "spawn", "wait /run/hub.sock"]);
+    await supervisor.stop();
+    expect(world.processes[0]?.kills).toEqual(["SIGTERM"]);
+  });
+
+  it("fails when the process ends before it is ready", async () => {
+    const world = new World();
+    world.ready = never;
+    const launching = new Supervisor(world).launch(plan);
+    await new Promise(setImmediate);
+    world.processes[0]?.end({ code: 3, signal: null });
+    await expect(launching).rejects.toMatchObject({
+      code: 13,
+      message: "hub ended before it was ready: exit status 3",
+    });
+  });
+
+  it("fails, and kills the process, when the socket does not open in time", async () => {
+    const world = new World();
+    world.ready = never;
+    const launching = new Supervisor(world).launch({ start: [{ ...component, timeoutMs: 1 }], missing: [] });
+    await expect(launching).rejects.toThrow("hub: no socket /run/hub.sock after 1 ms");
+    expect(world.processes[0]?.kills).toEqual(["SIGKILL"]);
+  });
+
+  it("starts a component again on its exit, with pauses that double and stay bounded", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    for (let i = 1; i <= 9; i++) {
+      world.processes.at(-1)?.end({ code: 1, signal: null });
+      await world.told(READY, i + 1);
+    }
+    await new Promise(setImmediate);
+    expect(world.delays).toEqual([100, 200, 400, 800, 1600, 3200, 6400, MAX_BACKOFF_MS, MAX_BACKOFF_MS]);
+    await supervisor.stop();
+  });
+
+  it("forgives a component that ran for long", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    world.processes.at(-1)?.end({ code: 1, signal: null });
+    await world.told(READY, 2);
+    // The restarted process is taken over before its end is looked at: let that turn pass.
+    await new Promise(setImmediate);
+    world.time += HEALTHY_AFTER_MS;
+    world.processes.at(-1)?.end({ code: null, signal: "SIGSEGV" });
+    await world.told(READY, 3);
+    expect(world.delays).toEqual([FIRST_BACKOFF_MS, FIRST_BACKOFF_MS]);
+    expect(world.lines.join("")).toContain("signal SIGSEGV");
+    await supervisor.stop();
+  });
+
+  it("keeps trying when a restart fails", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    world.ready = (attempt) => (attempt === 2 ? Promise.reject(new Error("not yet")) : Promise.resolve());
+    world.processes[0]?.end({ code: 1, signal: null });
+    await world.told(READY, 2);
+    expect(world.processes[1]?.kills).toEqual(["SIGKILL"]);
+    expect(world.lines.join("")).toContain("guest component did not start");
+    await supervisor.stop();
+  });
+
+  it("says which binary is missing and starts nothing", async () => {
+    const world = new World();
+    await new Supervisor(world).launch({ start: [], missing: ["/bin/hub"] });
+    expect(world.processes).toEqual([]);
+    expect(world.lines.join("")).toContain("/bin/hub");
+  });
+});
