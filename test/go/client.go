@@ -132,7 +132,7 @@ func begin(timeoutMs int64) (context.Context, context.CancelFunc) {
 	return context.WithCancel(context.Background())
 }
 
-func run(ctx context.Context, client *ttrpc.Client, s *schema, c call) result {
+func run(ctx context.Context, client *ttrpc.Client, s schema, c call) result {
 	if len(c.Metadata) > 0 {
 		ctx = ttrpc.WithMetadata(ctx, ttrpc.MD(c.Metadata))
 	}
@@ -155,7 +155,7 @@ func run(ctx context.Context, client *ttrpc.Client, s *schema, c call) result {
 	}
 	request := dynamicpb.NewMessage(m.Input())
 	if len(c.Body) > 0 {
-		if err := (protojson.UnmarshalOptions{Resolver: s.types}).Unmarshal(c.Body, request); err != nil {
+		if err := protojson.Unmarshal(c.Body, request); err != nil {
 			return failure(c.ID, err)
 		}
 	}
@@ -166,7 +166,7 @@ func run(ctx context.Context, client *ttrpc.Client, s *schema, c call) result {
 	if n := len(response.ProtoReflect().GetUnknown()); n > 0 {
 		return failure(c.ID, errors.New("reply has fields that the .proto files do not know"))
 	}
-	options := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: c.EmitDefaults, Resolver: s.types}
+	options := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: c.EmitDefaults}
 	reply, err := options.Marshal(proto.Message(response))
 	if err != nil {
 		return failure(c.ID, err)

@@ -105,7 +105,7 @@ func runServer(addr string, args []string) error {
 	}
 	services := map[string]*ttrpc.ServiceDesc{}
 	for path, act := range behaviours {
-		m, ok := s.methods[path]
+		m, ok := s[path]
 		if !ok {
 			return fmt.Errorf("no method %s in %s", path, *protos)
 		}
