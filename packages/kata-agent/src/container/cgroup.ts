@@ -71,17 +71,18 @@ export class Cgroup {
     this.thaw();
   }
 
-  /** Sends SIGKILL to what the group lists until the list brings nobody new. */
-  killListed(send: (pid: number) => void): void {
+  /** Sends SIGKILL to what the group lists until the list brings nobody new; tells whom. */
+  killListed(send: (pid: number) => void): readonly number[] {
     const signalled = new Set<number>();
     for (let round = 0; round < MAX_KILL_ROUNDS; round += 1) {
       const fresh = this.processes().filter((pid) => !signalled.has(pid));
-      if (fresh.length === 0) return;
+      if (fresh.length === 0) break;
       for (const pid of fresh) {
         signalled.add(pid);
         send(pid);
       }
     }
+    return [...signalled];
   }
 
   /** Lets a frozen group run again; nothing happens when it is not frozen or does not exist. */

@@ -1,7 +1,8 @@
+import { existsSync } from "node:fs";
 import { lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringifyLossless } from "@nacre/protocols";
-import { AgentError, internalError, invalidArgument } from "../error.ts";
+import { AgentError, describeError, internalError, invalidArgument } from "../error.ts";
 import type { Logger } from "../log.ts";
 import type { CgroupLayout } from "./cgroup-layout.ts";
 import { Cgroup } from "./cgroup.ts";
@@ -151,13 +152,20 @@ export class ContainerManager {
   /** Removes what a failed create may have left; its own failures are logged, the first error is what counts. */
   async #discard(name: string, directory: string, cgroup: Cgroup): Promise<void> {
     const { runtime, log } = this.#options;
-    try {
-      await runtime.delete(name, directory);
-      cgroup.killListed(this.#launcher.kill);
-      if (!cgroup.remove()) log.warning("control group left behind", { path: cgroup.path });
-    } catch (error) {
-      log.warning("failed create not fully removed", { container: name, error: describeErrno(error) });
-    }
+    const attempt = async (work: () => Promise<void>): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        log.warning("failed create not fully removed", { container: name, error: describeError(error) });
+      }
+    };
+    // Only what the runtime knows of can be deleted through it; a runtime that was killed may not have got that far.
+    if (existsSync(runtime.stateDirectory(name))) await attempt(() => runtime.delete(name, directory));
+    await attempt(async () => {
+      await Promise.all(cgroup.killListed(this.#launcher.kill).map((pid) => this.#launcher.ended(pid)));
+      if (!cgroup.remove()) throw internalError(`control group ${cgroup.path} is still in use`);
+    });
+    await rm(runtime.stateDirectory(name), { recursive: true, force: true });
     await rm(directory, { recursive: true, force: true });
   }
 

@@ -31,6 +31,11 @@ export class ProcessLauncher {
     }
   };
 
+  /** Resolves when the process has ended, or at once when it is not this process's child. */
+  async ended(pid: number): Promise<void> {
+    await this.#reaper.watch(pid).catch(() => undefined);
+  }
+
   /**
    * `run` starts the process through the runtime with the given streams and resolves with its pid. Whatever fails
    * afterwards, the streams are closed and the process, if there is one, is killed.
