@@ -56,10 +56,10 @@ function stringEnd(text: string, start: number): number {
 
 function exactNumber(_key: string, value: unknown, context: { readonly source?: string }): unknown {
   if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
-  const source = context.source ?? "";
-  if (/^-?[0-9]+$/.test(source)) return BigInt(source);
+  // Also what bounds the work on an integer: a double ends at 309 digits.
   if (!Number.isFinite(value)) throw new JsonError("range", "a number is too large");
-  return value;
+  const source = context.source ?? "";
+  return /^-?[0-9]+$/.test(source) ? BigInt(source) : value;
 }
 
 // A string with none of these is its own JSON but for the quotes.

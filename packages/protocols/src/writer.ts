@@ -1,14 +1,16 @@
 const INITIAL = 8192;
-/** Up to here a result is a copy; above it takes the writer's memory with it, so that large data is copied once. */
+/** Above this a result that outgrew the writer takes its memory along, so that large data is copied once. */
 const MAX_COPY = 4096;
 /** Strings up to this length are written character by character, as most are ASCII. */
-const SHORT = 40;
+const SHORT = 96;
 
 const scratch: DataView = new DataView(new ArrayBuffer(8));
 
 /** Memory that fills from its end towards its beginning. */
 export class Writer {
-  #b: Buffer = Buffer.allocUnsafeSlow(INITIAL);
+  /** Kept for good; a larger message moves to memory of its own. */
+  readonly #home: Buffer = Buffer.allocUnsafeSlow(INITIAL);
+  #b: Buffer = this.#home;
   #pos: number = INITIAL;
 
   /** Where the next value will end. Differences of marks are lengths, and survive growing. */
@@ -19,21 +21,21 @@ export class Writer {
   /** What was written. */
   finish(): Uint8Array {
     const written = this.#b.subarray(this.#pos);
-    if (written.length <= MAX_COPY) {
-      const copy = Buffer.allocUnsafe(written.length);
-      copy.set(written);
-      return copy;
+    if (written.length > MAX_COPY && this.#b !== this.#home) {
+      this.#b = this.#home;
+      this.#pos = INITIAL;
+      return written;
     }
-    this.#b = Buffer.allocUnsafeSlow(INITIAL);
-    this.#pos = INITIAL;
-    return written;
+    const copy = Buffer.allocUnsafe(written.length);
+    copy.set(written);
+    return copy;
   }
 
   /** Ready for the next message. What was written is wiped, because messages carry secrets. */
   reset(): void {
-    if (this.#b.length > INITIAL) this.#b = Buffer.allocUnsafeSlow(INITIAL);
-    else this.#b.fill(0, this.#pos);
-    this.#pos = this.#b.length;
+    this.#b.fill(0, this.#pos);
+    this.#b = this.#home;
+    this.#pos = INITIAL;
   }
 
   varint32(value: number): void {
