@@ -1,5 +1,6 @@
 export { ConsoleSocket } from "./console-socket.ts";
 export * from "./constants.ts";
+export { linuxEffects, recordingEffects, type Effects, type RecordedEffect } from "./effects.ts";
 export { Errno, errnoName, type ErrnoName } from "./errno.ts";
 export { hasCode, SysError, type SysErrorCode, type SysErrorOptions } from "./error.ts";
 export { FdReader, MAX_READ } from "./fd-reader.ts";
@@ -10,6 +11,7 @@ export { parseMountOptions, type MountOptions } from "./mount-options.ts";
 export { bindMount, isWithin, mountWithOptions, unmountTree } from "./mounts.ts";
 export { openPtyPair, ptyNumber, setWindowSize, windowSize, type PtyPair, type WindowSize } from "./pty.ts";
 export { exitCode, exitStatus, Reaper, type ExitStatus, type ReaperOptions } from "./reaper.ts";
+export { recordingSyscalls, type RecordedCall, type RecordingSyscalls } from "./recording.ts";
 export { SafeRoot, type SafeRootOptions } from "./safe-root.ts";
 export { openPipeReader, openPipeWriter, openPty, type Pty } from "./stdio.ts";
 export type * from "./syscalls.ts";

@@ -1,0 +1,97 @@
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
+
+import { Reboot } from "./constants.ts";
+import { Errno } from "./errno.ts";
+import { SysError } from "./error.ts";
+import type { MachineCalls, ProcessCalls } from "./syscalls.ts";
+
+/**
+ * What changes the machine and not a namespace. In a virtual machine it is done; in a simulated guest, which shares the
+ * developer's kernel, it is recorded (design decision 12). Nothing else in the daemons may do these things.
+ */
+export interface Effects {
+  /** Sets the wall clock; nanoseconds since the epoch. */
+  setClock(timeNs: bigint): Promise<void>;
+  swapOn(path: string): Promise<void>;
+  swapOff(path: string): Promise<void>;
+  /** Brings a hot-plugged processor into use. */
+  onlineCpu(index: number): Promise<void>;
+  /** Brings a hot-plugged block of memory into use; the number in `/sys/devices/system/memory/memoryN`. */
+  onlineMemory(block: number): Promise<void>;
+  /** Loads a kernel module by name with `name=value` parameters. */
+  loadModule(name: string, parameters: readonly string[]): Promise<void>;
+  /** No module can be loaded after this, until the machine restarts. */
+  lockModules(): Promise<void>;
+  /** Writes what is not yet on disk, then ends the machine. */
+  powerOff(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+/** One effect that was asked for. */
+export interface RecordedEffect {
+  readonly name: keyof Effects;
+  readonly args: readonly unknown[];
+}
+
+const MODPROBE = "/sbin/modprobe";
+/** A module's name; anything else could be an option of modprobe or a path. */
+const MODULE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]*$/u;
+
+const execute = promisify(execFile);
+
+/** The effects of a real machine. */
+export function linuxEffects(sys: MachineCalls & ProcessCalls): Effects {
+  const end = async (command: number): Promise<void> => {
+    await sys.sync();
+    sys.reboot(command);
+  };
+  return {
+    setClock: async (timeNs) => {
+      sys.clockSettime(timeNs);
+    },
+    swapOn: (path) => sys.swapon(path, 0),
+    swapOff: (path) => sys.swapoff(path),
+    onlineCpu: async (index) => writeFile(`/sys/devices/system/cpu/cpu${number(index)}/online`, "1"),
+    onlineMemory: async (block) => writeFile(`/sys/devices/system/memory/memory${number(block)}/state`, "online"),
+    loadModule: async (name, parameters) => {
+      const wrong = [name].filter((text) => !MODULE_NAME.test(text));
+      wrong.push(...parameters.filter((text) => text.startsWith("-")));
+      if (wrong.length > 0) throw invalid("modprobe", `a module and its parameters, got ${JSON.stringify(wrong[0])}`);
+      await execute(MODPROBE, [name, ...parameters], { env: {} });
+    },
+    lockModules: () => writeFile("/proc/sys/kernel/modules_disabled", "1"),
+    powerOff: () => end(Reboot.POWER_OFF),
+    restart: () => end(Reboot.RESTART),
+  };
+}
+
+/** Effects that only tell `record`: for the simulated guest and for tests. */
+export function recordingEffects(record: (effect: RecordedEffect) => void): Effects {
+  const note =
+    (name: keyof Effects) =>
+    async (...args: readonly unknown[]): Promise<void> => {
+      record({ name, args });
+    };
+  return {
+    setClock: note("setClock"),
+    swapOn: note("swapOn"),
+    swapOff: note("swapOff"),
+    onlineCpu: note("onlineCpu"),
+    onlineMemory: note("onlineMemory"),
+    loadModule: note("loadModule"),
+    lockModules: note("lockModules"),
+    powerOff: note("powerOff"),
+    restart: note("restart"),
+  };
+}
+
+function number(value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw invalid("write", `a processor or block, got ${value}`);
+  return value;
+}
+
+function invalid(call: string, text: string): SysError {
+  return new SysError("EINVAL", Errno.EINVAL, call, `${call}: expected ${text}`);
+}
