@@ -1,1 +1,12 @@
-export {};
+export { bundleConfig } from "./bundle.ts";
+export { describeError, PullError, type PullErrorCode } from "./error.ts";
+export {
+  DEFAULT_CONCURRENT_DOWNLOADS,
+  ImagePuller,
+  type ImagePullerOptions,
+  type PulledImage,
+  type Unpacking,
+} from "./image-puller.ts";
+export { NodeHttp, type NodeHttpOptions, systemClock } from "./node-http.ts";
+export type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
+export { WorkerPool, type WorkerPoolOptions } from "./unpack/worker-pool.ts";

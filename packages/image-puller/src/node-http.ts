@@ -1,0 +1,113 @@
+import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { getCACertificates } from "node:tls";
+import { type Clock, type Http, type HttpRequest, type HttpResponse, OciError } from "oci-client";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** A registry that sends nothing for this long is given up; blobs from slow stores pause for seconds. */
+const DEFAULT_IDLE_MS = 60_000;
+/** How long an unused connection is kept for the next layer or container. */
+const KEEP_ALIVE_MS = 15_000;
+
+export interface NodeHttpOptions {
+  /** PEM certificates of further authorities; they add to the platform's and the bundled ones. */
+  readonly extraRoots?: readonly string[];
+  /** Silence after which a request fails, in milliseconds. Default 60,000. */
+  readonly idleTimeoutMs?: number;
+}
+
+/** The network over Node's own client: connections are kept, bodies are streamed, redirects left to the caller. */
+export class NodeHttp implements Http {
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
+  readonly #idleMs: number;
+
+  constructor(options: NodeHttpOptions = {}) {
+    const keep = { keepAlive: true, timeout: KEEP_ALIVE_MS };
+    this.#http = new HttpAgent(keep);
+    const extra = options.extraRoots ?? [];
+    // Passing `ca` replaces the default roots, and parsing those takes time: only when there is something to add.
+    this.#https = new HttpsAgent(
+      extra.length === 0 ? keep : { ...keep, ca: [...getCACertificates("default"), ...extra] },
+    );
+    this.#idleMs = options.idleTimeoutMs ?? DEFAULT_IDLE_MS;
+  }
+
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    const { url, signal } = request;
+    signal?.throwIfAborted();
+    const options = { method: request.method, headers: request.headers };
+    const outgoing =
+      url.protocol === "https:"
+        ? httpsRequest(url, { ...options, agent: this.#https })
+        : httpRequest(url, { ...options, agent: this.#http });
+    const failed = (error: unknown): unknown => {
+      if (signal?.aborted === true) return signal.reason;
+      return error instanceof OciError ? error : networkError(url, error);
+    };
+    const onAbort = (): void => void outgoing.destroy();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const done = (): void => signal?.removeEventListener("abort", onAbort);
+    try {
+      const response = await head(outgoing, url, this.#idleMs);
+      response.once("close", done);
+      return {
+        status: response.statusCode ?? 0,
+        headers: flatten(response),
+        body: body(response, failed),
+        discard: () => {
+          response.on("error", () => undefined);
+          response.destroy();
+        },
+      };
+    } catch (error) {
+      done();
+      throw failed(error);
+    }
+  }
+
+  /** Closes all connections. */
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+}
+
+/** The clock of the machine. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: async (ms, signal) => {
+    await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+      throw signal?.aborted === true ? signal.reason : error;
+    });
+  },
+};
+
+async function head(outgoing: ClientRequest, url: URL, idleMs: number): Promise<IncomingMessage> {
+  return await new Promise((resolve, reject) => {
+    outgoing.once("response", resolve);
+    outgoing.on("error", reject);
+    outgoing.setTimeout(idleMs, () => {
+      outgoing.destroy(new OciError("timeout", `no data from ${url.host} for ${idleMs} ms`));
+    });
+    outgoing.end();
+  });
+}
+
+async function* body(response: IncomingMessage, failed: (error: unknown) => unknown): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of response) yield chunk as Uint8Array;
+  } catch (error) {
+    throw failed(error);
+  }
+}
+
+function flatten(response: IncomingMessage): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(", ") : value]),
+  );
+}
+
+function networkError(url: URL, cause: unknown): OciError {
+  return new OciError("network", `error sending request for url (${url.href})`, { cause });
+}
