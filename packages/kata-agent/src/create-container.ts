@@ -1,10 +1,7 @@
-import { openSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-
-import { OpenFlag, type Syscalls } from "@nacre/kata-sys-util";
+import type { Syscalls } from "@nacre/kata-sys-util";
 import type { grpc } from "@nacre/protocols";
 
-import { holdBindSources } from "./bind-sources.ts";
+import { pinBindSources } from "./bind-sources.ts";
 import { isSandbox } from "./container-type.ts";
 import { checkContainerId, type ContainerManager, type JoinedNamespaces } from "./container/index.ts";
 import { debugQuote } from "./debug-quote.ts";
@@ -15,7 +12,7 @@ import { bundlePath, RESERVED_NAMES } from "./paths.ts";
 import { pauseProcessTree, readPauseProcess } from "./pause-image.ts";
 import { mountRoot } from "./root-mount.ts";
 import type { Sandbox } from "./sandbox.ts";
-import { removeBundle } from "./storage/image-guest-pull.ts";
+import { makeBundle, removeBundle } from "./bundle.ts";
 import type { StorageRegistry } from "./storage/registry.ts";
 import { readTerminationLog, terminationLogPath } from "./termination-log.ts";
 
@@ -106,17 +103,17 @@ export class ContainerCreator {
       const isPod = isSandbox(annotations) ?? false;
       const pulled = request.storages.some(({ driver }) => driver === "image_guest_pull");
       if (!pulled) {
-        await mkdir(bundle, { mode: 0o755 });
+        await makeBundle(bundle);
         await mountRoot(syscalls, oci.Root?.Path ?? "", `${bundle}/rootfs`);
       }
       const process = isPod && pulled ? pauseProcessTree(await readPauseProcess(), oci.Process) : oci.Process;
-      using held = holdBindSources(syscalls, oci.Mounts);
+      await using pinned = await pinBindSources(syscalls, oci.Mounts, `${bundle}/mounts`);
       const container = await containers.create({
         id,
         spec: {
           ...oci,
           Process: process,
-          Mounts: [...held.mounts],
+          Mounts: [...pinned.mounts],
           Root: { Path: `${bundle}/rootfs`, Readonly: oci.Root?.Readonly ?? false },
         },
         bundleDir: bundle,
@@ -124,7 +121,7 @@ export class ContainerCreator {
         sandbox: isPod,
         signal,
       });
-      if (!sandbox.hasPidNamespace) sandbox.keepPidNamespace(openPidNamespace(container.init.pid));
+      if (sandbox.pidNamespace === undefined) sandbox.keepPidNamespace(id, container.init.pid);
       return { storages: mountPoints, annotations, mounts: oci.Mounts };
     } catch (error) {
       await this.#release(id, mountPoints);
@@ -135,11 +132,14 @@ export class ContainerCreator {
   /** The sandbox's ipc and uts; its pid namespace, which is the first container's, when the request asks for it. */
   #namespaces(sharedPid: boolean): JoinedNamespaces {
     const { containers, sandbox } = this.#options;
-    const pid = sharedPid ? sandbox.pidNamespace : undefined;
-    if (sharedPid && pid === undefined && containers.list().length > 0) {
-      throw internalError("ENOENT: No such file or directory", new Error("no shared pid namespace"));
+    const { ipc, uts } = sandbox.namespaces ?? {};
+    if (!sharedPid || sandbox.pidNamespace === undefined) return { ipc, uts };
+    // A namespace whose first process has ended takes no new one.
+    const owner = containers.get(sandbox.pidNamespace.owner);
+    if (owner === undefined || owner.init.status !== undefined) {
+      throw internalError("ENOENT: No such file or directory", new Error("the shared pid namespace has ended"));
     }
-    return { ipc: sandbox.namespaces?.ipc, uts: sandbox.namespaces?.uts, pid };
+    return { ipc, uts, pid: sandbox.pidNamespace.path };
   }
 
   async #release(id: string, mountPoints: readonly string[]): Promise<void> {
@@ -150,14 +150,5 @@ export class ContainerCreator {
     } catch (error) {
       log.error("the container's folder was not removed", { container: id, error: describeError(error) });
     }
-  }
-}
-
-/** Undefined when the process is gone already: then there is no namespace to share. */
-function openPidNamespace(pid: number): number | undefined {
-  try {
-    return openSync(`/proc/${pid}/ns/pid`, OpenFlag.RDONLY | OpenFlag.CLOEXEC);
-  } catch {
-    return undefined;
   }
 }

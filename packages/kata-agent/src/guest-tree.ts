@@ -94,7 +94,7 @@ const FOLDER_FLAGS = OpenFlag.RDONLY | OpenFlag.DIRECTORY | OpenFlag.NOFOLLOW | 
  * zero bytes and what is longer or deeper than the limits.
  */
 export function pathComponents(path: string): string[] {
-  if (!path.startsWith("/")) throw internalError(`Invalid path: ${path}`, new Error("expected an absolute path"));
+  if (!path.startsWith("/")) throw internalError(`Invalid path: ${path}`);
   if (path.includes("\0")) throw internalError("Invalid path", new Error("it holds a zero byte"));
   if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw internalError("Invalid path", new Error("it is too long"));
   const components = path.split("/").filter((name) => name !== "" && name !== ".");

@@ -1,8 +1,8 @@
-import { closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { access, mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import { MountFlag, SafeRoot, type Syscalls, Unmount, unmountTree } from "@nacre/kata-sys-util";
+import { hasCode, MountFlag, OpenFlag, SafeRoot, type Syscalls, Unmount, unmountTree } from "@nacre/kata-sys-util";
 import type { grpc } from "@nacre/protocols";
 
 import { internalError } from "./error.ts";
@@ -26,14 +26,21 @@ export interface SandboxOptions {
   readonly hasContainers: () => boolean;
 }
 
+/** A pid namespace that later containers may join. */
+export interface SharedPidNamespace extends Disposable {
+  /** The container whose first process is the namespace's; without it nothing can join. */
+  readonly owner: string;
+  /** A path that stays valid while the namespace is held. */
+  readonly path: string;
+}
+
 /** The pod: one for each guest, made by CreateSandbox and ended by DestroySandbox (section 1.3). */
 export class Sandbox {
   readonly #options: SandboxOptions;
   #state: "absent" | "making" | "there" | "gone" = "absent";
   #namespaces: SandboxNamespaces | undefined;
   #resolvConfMounted = false;
-  #pidNamespace: number | undefined;
-  #pidNamespaceAsked = false;
+  #pidNamespace: SharedPidNamespace | undefined;
 
   constructor(options: SandboxOptions) {
     this.#options = options;
@@ -44,20 +51,22 @@ export class Sandbox {
     return this.#namespaces;
   }
 
-  /** Whether the first container has been seen, also if it had gone before its namespace could be held. */
-  get hasPidNamespace(): boolean {
-    return this.#pidNamespaceAsked;
-  }
-
-  /** The first container's pid namespace as a path, for containers that are to share it. */
-  get pidNamespace(): string | undefined {
-    return this.#pidNamespace === undefined ? undefined : `/proc/${process.pid}/fd/${this.#pidNamespace}`;
+  /** The first container's pid namespace, for containers that are to share it; undefined before the first. */
+  get pidNamespace(): SharedPidNamespace | undefined {
+    return this.#pidNamespace;
   }
 
   /** Takes the first container's pid namespace over; held by descriptor, because a pid can come to mean another. */
-  keepPidNamespace(fd: number | undefined): void {
-    this.#pidNamespaceAsked = true;
-    this.#pidNamespace = fd;
+  keepPidNamespace(owner: string, pid: number): void {
+    let fd: number;
+    try {
+      fd = openSync(`/proc/${pid}/ns/pid`, OpenFlag.RDONLY | OpenFlag.CLOEXEC);
+    } catch (error) {
+      // The process has ended already, and its namespace with it.
+      if (hasCode(error, "ENOENT")) return;
+      throw error;
+    }
+    this.#pidNamespace = { owner, path: `/proc/${process.pid}/fd/${fd}`, [Symbol.dispose]: () => closeSync(fd) };
   }
 
   /**
@@ -104,9 +113,8 @@ export class Sandbox {
       await syscalls.umount2(RESOLV_CONF, Unmount.DETACH);
       this.#resolvConfMounted = false;
     }
-    if (this.#pidNamespace !== undefined) closeSync(this.#pidNamespace);
+    this.#pidNamespace?.[Symbol.dispose]();
     this.#pidNamespace = undefined;
-    this.#pidNamespaceAsked = false;
     await storages.clear();
     await unpinNamespaces(syscalls, SANDBOX_NAMESPACES);
     this.#namespaces = undefined;

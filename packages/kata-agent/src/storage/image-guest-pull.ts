@@ -1,12 +1,11 @@
-import { mkdir } from "node:fs/promises";
+import type { Syscalls } from "@nacre/kata-sys-util";
 
-import { SafeRoot, type Syscalls, unmountTree } from "@nacre/kata-sys-util";
-
+import { makeBundle, removeBundle } from "../bundle.ts";
 import type { DataHub } from "../cdh.ts";
 import { agreeOnImage, agreeOnSandbox } from "../container-type.ts";
 import { internalError } from "../error.ts";
 import { copyPauseImage } from "../pause-image.ts";
-import { bundlePath, KATA_ROOT } from "../paths.ts";
+import { bundlePath } from "../paths.ts";
 import type { StorageContext, StorageDriver, StorageMessage, Undo } from "./storage.ts";
 
 /** The driver option that holds the metadata. */
@@ -45,7 +44,7 @@ export class ImageGuestPullDriver implements StorageDriver {
     const undo = (): Promise<void> => removeBundle(this.#syscalls, bundle);
     try {
       if (agreeOnSandbox(parsePullMetadata(storage.driver_options), context.annotations)) {
-        await mkdir(bundle, { mode: 0o755 });
+        await makeBundle(bundle);
         await copyPauseImage(bundle);
       } else {
         await this.#hub.pullImage(storage.source, bundle, context.signal);
@@ -56,15 +55,6 @@ export class ImageGuestPullDriver implements StorageDriver {
     }
     return undo;
   }
-}
-
-/** Unmounts the root and removes the folder; absent is fine. */
-export async function removeBundle(syscalls: Syscalls, bundle: string): Promise<void> {
-  const name = bundle.slice(KATA_ROOT.length + 1);
-  using root = SafeRoot.open(KATA_ROOT, { sys: syscalls });
-  if (root.lstat(name) === undefined) return;
-  await unmountTree(syscalls, bundle);
-  await root.removeTree(name);
 }
 
 /** The metadata in `image_guest_pull={"metadata":{…}}`. Throws INTERNAL when it is missing or malformed. */

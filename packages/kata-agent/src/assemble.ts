@@ -1,0 +1,75 @@
+import { existsSync } from "node:fs";
+
+import type { PolicyEngine } from "@nacre/agent-policy";
+import type { Reaper, Syscalls } from "@nacre/kata-sys-util";
+
+import { DataHubClient } from "./cdh.ts";
+import { type AgentConfig, runtimeBinary } from "./config.ts";
+import { ContainerManager, OciRuntime, systemContainerPorts } from "./container/index.ts";
+import { FileCopier } from "./copy-file.ts";
+import { ContainerCreator } from "./create-container.ts";
+import { PolicyGate } from "./gate.ts";
+import { CDH_SOCKET } from "./launch/plan.ts";
+import type { Logger } from "./log.ts";
+import { OomEvents } from "./oom-events.ts";
+import { RUNTIME_STATE, SHARED_ROOT, STATE_ROOT } from "./paths.ts";
+import { Sandbox } from "./sandbox.ts";
+import type { AgentParts } from "./service/index.ts";
+import { EphemeralDriver } from "./storage/ephemeral.ts";
+import { ImageGuestPullDriver } from "./storage/image-guest-pull.ts";
+import { LocalDriver } from "./storage/local.ts";
+import { StorageRegistry } from "./storage/registry.ts";
+
+export interface AssembleOptions {
+  readonly config: AgentConfig;
+  readonly policy: PolicyEngine;
+  readonly syscalls: Syscalls;
+  /** Started already: it must be there before the first child. */
+  readonly reaper: Reaper;
+  readonly log: Logger;
+  readonly shutdown: () => void;
+}
+
+/** Puts the agent together: every part gets what it needs here and nowhere else. */
+export function assemble({ config, policy, syscalls, reaper, log, shutdown }: AssembleOptions): AgentParts {
+  const hub = new DataHubClient({ address: `unix://${CDH_SOCKET}`, pullTimeoutMs: config.imagePullTimeoutMs });
+  const storages = new StorageRegistry(
+    [new EphemeralDriver(syscalls), new LocalDriver(syscalls), new ImageGuestPullDriver(syscalls, hub)],
+    log.child("storage"),
+  );
+  const oomEvents = new OomEvents();
+  const containers = new ContainerManager({
+    ...systemContainerPorts(syscalls, log.child("container"), STATE_ROOT),
+    runtime: new OciRuntime({ binary: runtimeBinary(config, existsSync), root: RUNTIME_STATE }),
+    reaper,
+    log: log.child("container"),
+    paths: { state: STATE_ROOT, sysctl: "/proc/sys" },
+    onOom: (id) => oomEvents.add(id),
+  });
+  const sandbox: Sandbox = new Sandbox({
+    syscalls,
+    storages,
+    log: log.child("sandbox"),
+    hasContainers: () => creator.any,
+  });
+  const creator: ContainerCreator = new ContainerCreator({
+    containers,
+    sandbox,
+    storages,
+    syscalls,
+    log: log.child("container"),
+  });
+  return {
+    gate: new PolicyGate(policy, log.child("policy")),
+    policy,
+    containers,
+    creator,
+    sandbox,
+    storages,
+    copier: new FileCopier(syscalls, SHARED_ROOT),
+    oomEvents,
+    syscalls,
+    log,
+    shutdown,
+  };
+}

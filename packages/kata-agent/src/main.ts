@@ -1,0 +1,79 @@
+import { existsSync, readFileSync } from "node:fs";
+
+import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
+import { AgentService, Health, parseKernelCommandLine } from "@nacre/protocols";
+import { TtrpcServer } from "@nacre/ttrpc";
+import { listen } from "@nacre/vsock";
+
+import { assemble } from "./assemble.ts";
+import { loadConfig } from "./config.ts";
+import { describeError } from "./error.ts";
+import { checkServerAddress, FLAVOUR } from "./flavour.ts";
+import { launchPlan } from "./launch/plan.ts";
+import { systemLaunchPorts } from "./launch/ports.ts";
+import { Supervisor } from "./launch/supervise.ts";
+import { openLog } from "./open-log.ts";
+import { parseOptions } from "./options.ts";
+import { loadPolicy } from "./policy.ts";
+import { agentHandlers, healthHandlers } from "./service/index.ts";
+import { AGENT_VERSION, API_VERSION } from "./version.ts";
+
+/** Time for calls in flight when the sandbox is gone, in milliseconds; nothing that matters is left by then. */
+const CLOSE_GRACE_MS = 1000;
+
+/** Start-up, in the order of section 2.2; any failure ends the agent before its port opens. */
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.version) {
+    process.stdout.write(`kata-agent version ${AGENT_VERSION} (api version: ${API_VERSION}, flavour: ${FLAVOUR})\n`);
+    return;
+  }
+  const { config, unknownKeys } = loadConfig({
+    file: options.config,
+    kernelParameters: parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8")).parameters,
+    env: process.env,
+    trustEnvironment: process.pid !== 1,
+    readFile: (path) => readFileSync(path, "utf8"),
+  });
+  checkServerAddress(config.serverAddr);
+  const output = await openLog(config);
+  const { log } = output;
+  log.info("announce", { flavour: FLAVOUR, server_addr: config.serverAddr });
+  if (unknownKeys.length > 0) log.warning("unknown keys in the configuration file", { keys: unknownKeys });
+
+  // The policy compiles while the components start; neither needs the other, and the port opens after both.
+  const loading = loadPolicy(config.policyFile, log);
+  const syscalls = linuxSyscalls();
+  const reaper = new Reaper({ sys: syscalls });
+  reaper.start();
+  const supervisor = new Supervisor(systemLaunchPorts(log.child("launch")));
+  const launching = supervisor.launch(launchPlan(config, existsSync));
+  const [policy] = await Promise.all([loading, launching]);
+
+  const ended = Promise.withResolvers<void>();
+  const parts = assemble({ config, policy, syscalls, reaper, log, shutdown: ended.resolve });
+  const server = new TtrpcServer({
+    onError: (error, method) => log.error("handler failed", { method, error: describeError(error) }),
+  })
+    .addService(AgentService, agentHandlers(parts))
+    .addService(Health, healthHandlers());
+  const listener = await listen(config.serverAddr, (transport) => server.serve(transport));
+  log.info("ttRPC server started", { address: listener.address });
+
+  await ended.promise;
+  await listener.close();
+  await server.close({ graceMs: CLOSE_GRACE_MS });
+  await supervisor.stop();
+  reaper.stop();
+  log.info("sandbox destroyed, the agent ends");
+  await output.flush();
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    // The log may not be there yet, and nobody reads on after this.
+    process.stderr.write(`kata-agent: ${describeError(error)}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,82 @@
+import { PolicyError } from "@nacre/agent-policy";
+import { mountInfo } from "@nacre/kata-sys-util";
+import type { AgentService } from "@nacre/protocols";
+import type { Handlers } from "@nacre/ttrpc";
+
+import { describeError, invalidArgument } from "../error.ts";
+import { guestDetails } from "../guest-details.ts";
+import { SHARED_ROOT } from "../paths.ts";
+import type { AgentParts } from "./deps.ts";
+
+type Names =
+  | "CreateSandbox"
+  | "DestroySandbox"
+  | "SetPolicy"
+  | "GetGuestDetails"
+  | "CopyFile"
+  | "GetOOMEvent"
+  | "GetDiagnosticData"
+  | "RemoveStaleVirtiofsShareMounts";
+
+/** Time that each container has to end when the sandbox is destroyed, in milliseconds; SIGKILL needs none of it. */
+const DESTROY_TIMEOUT_MS = 10_000;
+
+/** Calls on the sandbox and the guest (section 1.3). */
+export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeof AgentService>, Names>> {
+  const { containers, copier, creator, log, oomEvents, policy, sandbox, storages, syscalls } = parts;
+  return {
+    async CreateSandbox(request, { signal }) {
+      await sandbox.create(request, signal);
+      copier.forget();
+      return {};
+    },
+
+    async DestroySandbox() {
+      const removals = containers.list().map(({ id }) => creator.remove(id, DESTROY_TIMEOUT_MS));
+      for (const result of await Promise.allSettled(removals)) {
+        if (result.status === "rejected") {
+          log.error("a container was not removed with its sandbox", { error: describeError(result.reason) });
+        }
+      }
+      oomEvents.close();
+      await sandbox.destroy();
+      parts.shutdown();
+      return {};
+    },
+
+    async SetPolicy({ policy: text }) {
+      try {
+        await policy.setPolicy(text);
+      } catch (error) {
+        // The policy that was in force stays in force (golden-findings 19).
+        if (error instanceof PolicyError) throw invalidArgument(error.message);
+        throw error;
+      }
+      log.info("policy replaced");
+      return {};
+    },
+
+    GetGuestDetails: (request) => guestDetails(request, storages.driverNames),
+
+    async CopyFile(request, { signal }) {
+      await copier.copy(request, signal);
+      return {};
+    },
+
+    GetOOMEvent: async (_request, { signal }) => ({ container_id: await oomEvents.next(signal) }),
+
+    GetDiagnosticData: async ({ log_type, container_id }) => ({
+      data: await creator.diagnosticData(log_type, container_id),
+    }),
+
+    async RemoveStaleVirtiofsShareMounts() {
+      // Looking at a mount whose share is gone makes the kernel drop it; what it says is of no interest.
+      for (const { mountPoint, fsType } of await mountInfo()) {
+        if (fsType === "virtiofs" && mountPoint.startsWith(`${SHARED_ROOT}/`)) {
+          await syscalls.statfs(mountPoint).catch(() => undefined);
+        }
+      }
+      return {};
+    },
+  };
+}
