@@ -1,0 +1,158 @@
+import { parseKernelCommandLine } from "@nacre/protocols";
+import { parseRegistryConfig, type RegistryConfig } from "oci-client";
+import { ConfigError } from "./error.ts";
+
+/** Where clients expect the hub (guest-components, section "socket" of its example configuration). */
+export const DEFAULT_SOCKET = "unix:///run/confidential-containers/cdh.sock";
+/** The directory that the agent mounts trusted storage on. */
+export const DEFAULT_WORK_DIR = "/run/kata-containers/image/";
+
+export const LOG_LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface ImageSettings {
+  readonly workDir: string;
+  readonly concurrentDownloads: number;
+  /** The inline configuration; it counts before the one at `registriesUri`. */
+  readonly registries?: RegistryConfig;
+  /** `file://` URI of a registries configuration in TOML. */
+  readonly registriesUri?: string;
+  /** `file://` URI of an auth.json. */
+  readonly credentialsUri?: string;
+  /** PEM, added to the platform's roots. */
+  readonly extraRoots: readonly string[];
+}
+
+export interface HubConfig {
+  readonly socket: string;
+  readonly logLevel: LogLevel;
+  readonly image: ImageSettings;
+}
+
+/** Settings of features that are not part of this daemon yet; pulling without them would be less safe than asked for. */
+const SIGNATURE_KEYS = [
+  "image_security_policy_uri",
+  "image_security_policy",
+  "sigstore_config_uri",
+  "sigstore_config",
+] as const;
+
+type Table = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks a parsed configuration file. Unknown keys are refused, as are settings that this daemon would have to ignore;
+ * `[kbc]` and `[aa]` belong to services that it does not offer and are only accepted.
+ *
+ * @throws ConfigError naming the key
+ */
+export function parseConfig(root: unknown): HubConfig {
+  const file = table("configuration", root, [
+    "socket",
+    "log",
+    "image",
+    "aa",
+    "kbc",
+    "credentials",
+    "skip_sealed_secret_verification",
+  ]);
+  const credentials = file["credentials"] ?? [];
+  if (!Array.isArray(credentials) || credentials.length > 0) {
+    throw new ConfigError("[[credentials]]: this hub does not fetch resources");
+  }
+  const log = table("[log]", file["log"] ?? {}, ["level"]);
+  const level = text("log.level", log["level"]) ?? "info";
+  if (!(LOG_LEVELS as readonly string[]).includes(level)) {
+    throw new ConfigError(`log.level is ${JSON.stringify(level)}, expected one of ${LOG_LEVELS.join(", ")}`);
+  }
+  return {
+    socket: text("socket", file["socket"]) ?? DEFAULT_SOCKET,
+    logLevel: level as LogLevel,
+    image: parseImage(file["image"] ?? {}),
+  };
+}
+
+/**
+ * The configuration when there is no file: image settings from the kernel command line.
+ *
+ * @throws ConfigError when it asks for what this hub cannot do
+ */
+export function configFromKernel(commandLine: string): HubConfig {
+  const kernel = parseKernelCommandLine(commandLine);
+  if (kernel.last("agent.enable_signature_verification") === "true") {
+    throw new ConfigError("agent.enable_signature_verification=true: this hub does not verify signatures");
+  }
+  for (const key of ["agent.https_proxy", "agent.http_proxy", "agent.no_proxy"]) {
+    if (kernel.has(key)) throw new ConfigError(`${key}: this hub does not use proxies`);
+  }
+  const credentials = kernel.last("agent.image_registry_auth");
+  return parseConfig({
+    image: credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials },
+  });
+}
+
+/** The path of a `file://` URI or a bare absolute path. @throws ConfigError for any other scheme. */
+export function filePath(key: string, uri: string): string {
+  const path = uri.startsWith("file://") ? uri.slice("file://".length) : uri;
+  if (!path.startsWith("/")) {
+    throw new ConfigError(`${key} is ${JSON.stringify(uri)}: expected file:///PATH, this hub does not fetch resources`);
+  }
+  return path;
+}
+
+function parseImage(value: unknown): ImageSettings {
+  const image = table("[image]", value, [
+    "max_concurrent_layer_downloads_per_image",
+    "authenticated_registry_credentials_uri",
+    "registry_configuration_uri",
+    "registry_config",
+    "extra_root_certificates",
+    "image_pull_proxy",
+    "work_dir",
+    ...SIGNATURE_KEYS,
+  ]);
+  for (const key of SIGNATURE_KEYS) {
+    if (image[key] !== undefined) throw new ConfigError(`image.${key}: this hub does not verify signatures`);
+  }
+  if (image["image_pull_proxy"] !== undefined) {
+    throw new ConfigError("image.image_pull_proxy: this hub does not use proxies");
+  }
+  const downloads = image["max_concurrent_layer_downloads_per_image"] ?? 3;
+  // Zero would wait for ever; more than a few dozen connections to one registry is refused by most.
+  if (typeof downloads !== "number" || !Number.isInteger(downloads) || downloads < 1 || downloads > 64) {
+    throw new ConfigError("image.max_concurrent_layer_downloads_per_image is not a number from 1 to 64");
+  }
+  const roots = image["extra_root_certificates"] ?? [];
+  if (!Array.isArray(roots) || !roots.every((root) => typeof root === "string")) {
+    throw new ConfigError("image.extra_root_certificates is not a list of PEM certificates");
+  }
+  const registriesUri = text("image.registry_configuration_uri", image["registry_configuration_uri"]);
+  const credentialsUri = text(
+    "image.authenticated_registry_credentials_uri",
+    image["authenticated_registry_credentials_uri"],
+  );
+  if (registriesUri !== undefined) filePath("image.registry_configuration_uri", registriesUri);
+  if (credentialsUri !== undefined) filePath("image.authenticated_registry_credentials_uri", credentialsUri);
+  return {
+    workDir: text("image.work_dir", image["work_dir"]) ?? DEFAULT_WORK_DIR,
+    concurrentDownloads: downloads,
+    ...(image["registry_config"] === undefined ? {} : { registries: parseRegistryConfig(image["registry_config"]) }),
+    ...(registriesUri === undefined ? {} : { registriesUri }),
+    ...(credentialsUri === undefined ? {} : { credentialsUri }),
+    extraRoots: roots,
+  };
+}
+
+function table(what: string, value: unknown, known: readonly string[]): Table {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ConfigError(`${what} is not a table`);
+  }
+  const unknown = Object.keys(value).find((key) => !known.includes(key));
+  if (unknown !== undefined) throw new ConfigError(`${what} has the unknown key ${unknown}`);
+  return value as Table;
+}
+
+function text(key: string, value: unknown): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "string" || value === "") throw new ConfigError(`${key} is not a text`);
+  return value;
+}

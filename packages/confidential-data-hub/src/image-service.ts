@@ -1,0 +1,55 @@
+import { Code, type ImagePullService } from "@nacre/protocols";
+import type { PulledImage } from "@nacre/image-puller";
+import { type Handlers, messageWithCauses, RpcError } from "@nacre/ttrpc";
+import type { Log } from "./log.ts";
+
+/** What the service needs of a puller. */
+export interface Puller {
+  pull(image: string, bundle: string, signal?: AbortSignal): Promise<PulledImage>;
+}
+
+/**
+ * The ImagePullService. Pulls run side by side; each ends with its call's deadline or client.
+ *
+ * `open` makes the puller with the first pull; when that fails the next pull tries again.
+ */
+export function imageService(open: () => Promise<Puller>, log: Log): Handlers<typeof ImagePullService> {
+  let puller: Promise<Puller> | undefined;
+  const opened = async (): Promise<Puller> => {
+    puller ??= open();
+    try {
+      return await puller;
+    } catch (error) {
+      puller = undefined;
+      throw error;
+    }
+  };
+  return {
+    async PullImage({ image_url, bundle_path }, { signal }) {
+      const started = performance.now();
+      log("info", `pulling image ${JSON.stringify(image_url)} into ${JSON.stringify(bundle_path)}`);
+      try {
+        const image = await (await opened()).pull(image_url, bundle_path, signal);
+        const time = Math.round(performance.now() - started);
+        log("info", `pulled image ${JSON.stringify(image_url)}, manifest ${image.manifestDigest}, in ${time} ms`);
+        return {
+          manifest_digest: image.manifestDigest,
+          ...(image.indexDigest === undefined ? {} : { index_digest: image.indexDigest }),
+          config_digest: image.configDigest,
+          diff_ids: [...image.diffIds],
+        };
+      } catch (error) {
+        // The prefix and the phrases of the puller's message are what callers match on; causes follow them.
+        const message = `[CDH] [ERROR]: Image Pull error: ${pullMessage(error)}`;
+        log("error", message);
+        throw new RpcError(Code.INTERNAL, message);
+      }
+    },
+  };
+}
+
+/** A puller's message has its causes already. */
+function pullMessage(error: unknown): string {
+  const whole = error instanceof Error && "code" in error && (error.code === "pull" || error.code === "reference");
+  return whole ? error.message : messageWithCauses(error);
+}
