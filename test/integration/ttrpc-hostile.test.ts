@@ -106,12 +106,13 @@ describe("a server on a unix socket", () => {
     socket.pause();
     const chunk = Buffer.concat(Array.from({ length: 2000 }, (_, i) => request(2 * i + 1, "Check")));
     // The server stops reading once its replies do not go out.
-    let stopped = false;
-    const stop = paused.promise.then(() => (stopped = true));
-    for (let i = 0; i < 1000 && !stopped; i++) {
-      await Promise.race([stop, new Promise<void>((resolve) => void socket.write(chunk, () => resolve()))]);
+    const stop = paused.promise.then(() => "stopped");
+    let outcome = "";
+    for (let i = 0; i < 1000 && outcome !== "stopped"; i++) {
+      const write = new Promise<string>((resolve) => void socket.write(chunk, () => resolve("written")));
+      outcome = await Promise.race([stop, write]);
     }
-    expect(stopped).toBe(true);
+    expect(outcome).toBe("stopped");
     const [connection] = server.connections;
     expect(connection?.inFlight).toBe(0);
     socket.destroy();

@@ -23,6 +23,11 @@ export interface ConnectionLimits {
    * reading stops long before, so only replies to requests already taken can come to that much.
    */
   readonly maxUnsentBytes: number;
+  /**
+   * How long, in milliseconds, handlers may go on after their client closed its sending side and they were told to
+   * stop; then the connection is dropped. Default 5000.
+   */
+  readonly halfOpenMs: number;
 }
 
 /** What a connection needs from its server. */
@@ -62,6 +67,7 @@ export class ServerConnection {
   #paused = false;
   #state: "open" | "draining" | "ended" | "closed" = "open";
   #tellClosed: () => void = () => {};
+  #cancelHalfOpen: (() => void) | undefined;
 
   constructor(host: ConnectionHost, transport: Transport) {
     this.#host = host;
@@ -93,11 +99,10 @@ export class ServerConnection {
     return this.#running;
   }
 
-  /** Takes no more requests, answers the ones in flight, then ends the connection. */
+  /** Refuses new requests (UNAVAILABLE), answers the ones in flight, then ends the connection. */
   drain(): void {
     if (this.#state !== "open") return;
     this.#state = "draining";
-    this.#regulate();
     this.#endWhenIdle();
   }
 
@@ -108,7 +113,7 @@ export class ServerConnection {
   }
 
   #data(decoder: FrameDecoder, chunk: Uint8Array): void {
-    if (this.#state !== "open") return;
+    if (this.#state === "ended" || this.#state === "closed") return;
     this.#now = -1;
     this.#writer.hold();
     decoder.push(chunk);
@@ -117,18 +122,20 @@ export class ServerConnection {
   }
 
   #end(): void {
-    if (this.#state === "closed") return;
+    if (this.#state === "ended" || this.#state === "closed") return;
     // A client that is gone and one that only closed its sending side look the same here. Waiting handlers are told
     // to stop; what they still answer is sent, and the connection ends with the last of them.
     this.#state = "draining";
     const reason = new RpcError(Code.CANCELLED, "client closed the connection");
     for (const call of this.#calls.values()) call.abort(reason);
+    this.#cancelHalfOpen = this.#host.clock.after(this.#host.limits.halfOpenMs, () => this.destroy(reason));
     this.#endWhenIdle();
   }
 
   #close(err?: Error): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
+    this.#cancelHalfOpen?.();
     const reason = new RpcError(Code.CANCELLED, "connection closed", { cause: err });
     const calls = [...this.#calls.values()];
     this.#calls.clear();
@@ -166,11 +173,20 @@ export class ServerConnection {
   }
 
   #frame(id: number, type: number, buffer: Uint8Array, start: number, end: number, owned: boolean): void {
-    // A chunk may hold many frames; one of them may have ended the connection.
-    if (this.#state !== "open") return;
-    if (type === FrameType.REQUEST) this.#request(id, buffer, start, end, owned);
-    else if (type === FrameType.DATA) this.#writer.status(id, Code.INVALID_ARGUMENT, "Stream is no longer active");
+    if (type === FrameType.REQUEST) {
+      if (this.#state === "open") this.#request(id, buffer, start, end, owned);
+      // One frame of a chunk may have ended the connection; the rest is then ignored.
+      else if (this.#state === "draining") this.#writer.status(id, Code.UNAVAILABLE, "server is closing");
+    } else if (type === FrameType.DATA) this.#streamData(id);
     // A response from a client, and types of later versions, are ignored.
+  }
+
+  /** Data on a stream: there are only unary calls here, so the stream is over, or over now. */
+  #streamData(id: number): void {
+    const call = this.#calls.get(id);
+    if (call === undefined) return this.#writer.status(id, Code.INVALID_ARGUMENT, "Stream is no longer active");
+    const reason = new RpcError(Code.INVALID_ARGUMENT, `unary call ${call.method} takes no stream data`);
+    this.#endEarly(call, reason);
   }
 
   #request(id: number, buffer: Uint8Array, start: number, end: number, owned: boolean): void {
@@ -265,11 +281,16 @@ export class ServerConnection {
   }
 
   #expired(call: Call): void {
-    if (call.answered) return;
+    if (!call.answered) this.#endEarly(call, new RpcError(Code.DEADLINE_EXCEEDED, "timeout"));
+  }
+
+  /** Answers a call before its handler does; what the handler still returns is dropped. */
+  #endEarly(call: Call, status: RpcError): void {
     call.answered = true;
     this.#calls.delete(call.streamId);
-    this.#writer.status(call.streamId, Code.DEADLINE_EXCEEDED, "timeout");
-    call.abort(new RpcError(Code.DEADLINE_EXCEEDED, "timeout"));
+    this.#host.deadlines.remove(call);
+    this.#writer.status(call.streamId, status.code, status.message);
+    call.abort(status);
     this.#endWhenIdle();
   }
 

@@ -32,6 +32,7 @@ const DEFAULT_LIMITS: ConnectionLimits = {
   maxInFlight: 4096,
   maxInFlightBytes: 64 << 20,
   maxUnsentBytes: 64 << 20,
+  halfOpenMs: 5000,
 };
 
 /** Time that {@link TtrpcServer.close} gives calls in flight. */
@@ -81,7 +82,7 @@ export class TtrpcServer {
   }
 
   /**
-   * Orderly end: no more requests are read, calls in flight are answered, connections end. After `graceMs` (default
+   * Orderly end: new requests are refused, calls in flight are answered, connections end. After `graceMs` (default
    * 5000) what still runs is aborted and its connection dropped. Listeners are their owner's to close first.
    */
   async close(opts: { graceMs?: number } = {}): Promise<void> {

@@ -54,6 +54,8 @@ export interface EchoService {
     readonly Context: MethodDescriptor<Text, Text>;
     /** Gives the encoder something it refuses. */
     readonly Unencodable: MethodDescriptor<Text, Text>;
+    /** Never answers and does not listen to its signal. */
+    readonly Deaf: MethodDescriptor<Text, Text>;
     readonly Unhandled: MethodDescriptor<Text, Text>;
     readonly Stream: MethodDescriptor<Text, Text>;
   };
@@ -70,6 +72,7 @@ export const Echo: EchoService = {
     Big: method("Big"),
     Context: method("Context"),
     Unencodable: method("Unencodable"),
+    Deaf: method("Deaf"),
     Unhandled: method("Unhandled"),
     Stream: method("Stream", true),
   },
@@ -85,6 +88,8 @@ export interface HeldCall {
 /** The behaviour behind {@link Echo}, with what a test needs to drive it. */
 export class EchoBackend {
   readonly held: HeldCall[] = [];
+  /** Resolves when Deaf was called. */
+  readonly deaf: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly errors = new Map<string, unknown>([
     ["rpc", new RpcError(Code.NOT_FOUND, "no such thing")],
     ["plain", new Error("outer")],
@@ -125,6 +130,10 @@ export class EchoBackend {
         }),
       }),
       Unencodable: () => ({ text: 5 as unknown as string }),
+      Deaf: () => {
+        this.deaf.resolve();
+        return new Promise(() => {});
+      },
       Stream: () => ({ text: "never" }),
     };
   }

@@ -14,7 +14,7 @@ import { FakeClock } from "./fake-clock.ts";
 import { frameBytes, RawPeer, requestBytes } from "./peer.ts";
 import { Random } from "./random.ts";
 
-const { Now, Soon, Held, Throw, Reject, Big, Context, Unencodable, Unhandled, Stream } = Echo.methods;
+const { Now, Soon, Held, Throw, Reject, Big, Context, Unencodable, Unhandled, Stream, Deaf } = Echo.methods;
 
 function setup(opts: ServerOptions = {}) {
   const backend = new EchoBackend();
@@ -182,6 +182,18 @@ describe("a server refuses", () => {
     expect(await peer.reply()).toEqual([41, 3, "Stream is no longer active"]);
   });
 
+  it("stream data for a unary call in flight, which is over then", async () => {
+    const { peer, request, backend, connection } = setup();
+    request(1, Held, "a");
+    const [call] = await backend.heldCalls(1);
+    peer.send(frameBytes(1, FrameType.DATA, Buffer.from("abc")));
+    expect(await peer.reply()).toEqual([1, 3, "unary call /test.Echo/Held takes no stream data"]);
+    expect(call?.signal.aborted).toBe(true);
+    request(3, Now, "after");
+    expect(await peer.reply()).toEqual([3, 0, "now after"]);
+    expect(connection.inFlight).toBe(0);
+  });
+
   it("nothing of a frame type it does not know, nor a response: it ignores them", async () => {
     const { peer, request } = setup();
     peer.send(frameBytes(1, 9, Buffer.from("abc")), frameBytes(1, FrameType.RESPONSE, Buffer.from("abc")));
@@ -333,12 +345,28 @@ describe("the end of a connection", () => {
     expect(peer.frames).toEqual([]);
   });
 
-  it("by the server: calls in flight are answered, new ones are not read", async () => {
+  it("by a client whose handler does not stop: dropped when its time is over", async () => {
+    const clock = new FakeClock();
+    const { peer, request, backend, connection, server } = setup({ clock, limits: { halfOpenMs: 70 } });
+    request(1, Deaf, "a");
+    await backend.deaf.promise;
+    peer.transport.end();
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    clock.advance(69);
+    expect(server.connections.size).toBe(1);
+    clock.advance(1);
+    await connection.closed;
+    expect(server.connections.size).toBe(0);
+    expect(clock.armed).toBe(0);
+  });
+
+  it("by the server: calls in flight are answered, new ones are refused", async () => {
     const { peer, request, backend, server } = setup();
     request(1, Held, "a");
     const [call] = await backend.heldCalls(1);
     const closing = server.close();
     request(3, Now, "too late");
+    expect(await peer.reply()).toEqual([3, Code.UNAVAILABLE, "server is closing"]);
     call?.answer("still");
     expect(await peer.reply()).toEqual([1, 0, "still"]);
     await peer.until(() => peer.ended);
