@@ -54,6 +54,7 @@ export const At = {
   REMOVEDIR: 0x200,
   SYMLINK_FOLLOW: 0x400,
   EMPTY_PATH: 0x1000,
+  RECURSIVE: 0x8000,
 } as const;
 
 /** Flags of renameat2(2). */
@@ -85,6 +86,20 @@ export const MountFlag = {
   I_VERSION: 0x800000,
   STRICTATIME: 0x1000000,
   LAZYTIME: 0x2000000,
+} as const;
+
+/** Attributes of a mount for mount_setattr(2). ATIME is the mask of the three that exclude each other. */
+export const MountAttribute = {
+  RDONLY: 0x1,
+  NOSUID: 0x2,
+  NODEV: 0x4,
+  NOEXEC: 0x8,
+  ATIME: 0x70,
+  RELATIME: 0x0,
+  NOATIME: 0x10,
+  STRICTATIME: 0x20,
+  NODIRATIME: 0x80,
+  NOSYMFOLLOW: 0x200000,
 } as const;
 
 /** Flags of umount2(2). */

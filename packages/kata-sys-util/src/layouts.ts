@@ -10,6 +10,8 @@ export type Field = string | readonly [type: string, count: number];
 export const layouts = {
   /** openat2(2) */
   open_how: { flags: "uint64_t", mode: "uint64_t", resolve: "uint64_t" },
+  /** mount_setattr(2) */
+  mount_attr: { attr_set: "uint64_t", attr_clr: "uint64_t", propagation: "uint64_t", userns_fd: "uint64_t" },
   /** utimensat(2), clock_settime(2) */
   timespec: { tv_sec: "int64_t", tv_nsec: "int64_t" },
   /** The SIGCHLD part of siginfo_t; the rest of its 128 bytes is padding here. */

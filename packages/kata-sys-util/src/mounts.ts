@@ -1,33 +1,33 @@
+import { closeSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 
-import { MountFlag, Unmount } from "./constants.ts";
+import { MountAttribute, MountFlag, Unmount } from "./constants.ts";
 import { Errno } from "./errno.ts";
 import { hasCode, SysError } from "./error.ts";
 import { mountInfo } from "./mount-info.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import type { MountCalls } from "./syscalls.ts";
 
-/** Flags that belong to the mount and not to the file system: a bind mount takes them only from a remount. */
-const PER_MOUNT =
-  MountFlag.RDONLY |
-  MountFlag.NOSUID |
-  MountFlag.NODEV |
-  MountFlag.NOEXEC |
-  MountFlag.NOSYMFOLLOW |
-  MountFlag.NOATIME |
-  MountFlag.NODIRATIME |
-  MountFlag.RELATIME;
-
-/** Of the flags that statfs(2) reports, those whose bit mount(2) uses for the same thing. */
-const KEPT =
-  MountFlag.RDONLY | MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC | MountFlag.NOATIME | MountFlag.NODIRATIME;
+/** What a flag of mount(2) is among the attributes of a mount. The others are the file system's: a bind has none. */
+const attributes: readonly (readonly [flag: number, attribute: number])[] = [
+  [MountFlag.RDONLY, MountAttribute.RDONLY],
+  [MountFlag.NOSUID, MountAttribute.NOSUID],
+  [MountFlag.NODEV, MountAttribute.NODEV],
+  [MountFlag.NOEXEC, MountAttribute.NOEXEC],
+  [MountFlag.NOSYMFOLLOW, MountAttribute.NOSYMFOLLOW],
+  [MountFlag.NODIRATIME, MountAttribute.NODIRATIME],
+  [MountFlag.NOATIME, MountAttribute.NOATIME],
+  [MountFlag.STRICTATIME, MountAttribute.STRICTATIME],
+  [MountFlag.RELATIME, MountAttribute.RELATIME],
+];
+const ATIME = MountFlag.NOATIME | MountFlag.STRICTATIME | MountFlag.RELATIME;
 
 /** How often unmountTree looks again: somebody mounting as fast as we unmount must not keep us for ever. */
 const UNMOUNT_ROUNDS = 16;
 
 /**
- * Mounts as mount(8) does: options in words, a bind mount's flags by a second call, each propagation change by one more.
- * If a later call fails the mount is taken away again, so that a read-only request never leaves a writable mount.
+ * Mounts as mount(8) does: options in words, each propagation change by a call of its own. If one of those fails the
+ * mount is taken away again.
  */
 export async function mountWithOptions(
   sys: MountCalls,
@@ -37,15 +37,16 @@ export async function mountWithOptions(
   options: readonly string[],
 ): Promise<void> {
   const { flags, propagation, data } = parseMountOptions(options);
-  const isBind = (flags & MountFlag.BIND) !== 0;
   if ((flags & MountFlag.REMOUNT) !== 0) {
     await sys.mount(null, target, null, flags, data);
     return;
   }
-  if (isBind) await sys.mount(source, target, null, flags & (MountFlag.BIND | MountFlag.REC), null);
-  else await sys.mount(source, target, fstype, flags, data);
+  if ((flags & MountFlag.BIND) !== 0) {
+    await bindMount(sys, source, target, options);
+    return;
+  }
+  await sys.mount(source, target, fstype, flags, data);
   try {
-    if (isBind && (flags & PER_MOUNT) !== 0) await restrict(sys, target, flags & PER_MOUNT);
     for (const change of propagation) await sys.mount(null, target, null, change, null);
   } catch (error) {
     await sys.umount2(target, Unmount.DETACH);
@@ -53,23 +54,35 @@ export async function mountWithOptions(
   }
 }
 
-/** Shows `source` at `target` too; `options` as `ro`, `nosuid`, `rbind`, … */
+/**
+ * Shows `source` at `target` too; options as `ro`, `nosuid`, `rbind`, `rslave`, … The copy gets its flags before it is
+ * attached (Linux 5.12), so a read-only one is at no moment writable, and what fails leaves nothing behind. With `rbind`
+ * the flags hold for every mount below as well. Flags that the source has stay.
+ *
+ * A target that is a path is trusted and followed; one inside a hostile tree is opened with {@link SafeRoot} first
+ * (`openFile(path, OpenFlag.PATH)`) and given as that descriptor.
+ */
 export async function bindMount(
   sys: MountCalls,
   source: string,
-  target: string,
+  target: string | number,
   options: readonly string[] = [],
 ): Promise<void> {
-  await mountWithOptions(sys, source, target, "none", options.includes("rbind") ? options : ["bind", ...options]);
-}
-
-/**
- * Remounts a bind mount with `flags` added to what it has. The flags it has are kept because the kernel refuses to drop
- * those that a user namespace inherited.
- */
-async function restrict(sys: MountCalls, target: string, flags: number): Promise<void> {
-  const { flags: present } = await sys.statfs(target);
-  await sys.mount(null, target, null, MountFlag.BIND | MountFlag.REMOUNT | flags | (present & KEPT), null);
+  const { flags, propagation } = parseMountOptions(options);
+  const recursive = (flags & MountFlag.REC) !== 0;
+  const set = attributes.reduce((bits, [flag, attribute]) => ((flags & flag) === 0 ? bits : bits | attribute), 0);
+  const clear = (flags & ATIME) === 0 ? 0 : MountAttribute.ATIME;
+  const tree = await sys.openTreeClone(source, recursive);
+  try {
+    if (set !== 0 || clear !== 0) sys.mountSetattr(tree, recursive, { set, clear, propagation: 0 });
+    for (const change of propagation) {
+      const type = change & ~MountFlag.REC;
+      sys.mountSetattr(tree, (change & MountFlag.REC) !== 0, { set: 0, clear: 0, propagation: type });
+    }
+    await sys.moveMount(tree, target);
+  } finally {
+    closeSync(tree);
+  }
 }
 
 /**

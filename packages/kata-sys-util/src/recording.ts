@@ -18,6 +18,8 @@ export interface RecordingSyscalls extends Syscalls {
 const asynchronous: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "mount",
   "umount2",
+  "openTreeClone",
+  "moveMount",
   "statfs",
   "openat2Async",
   "sync",
@@ -30,6 +32,7 @@ const asynchronous: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
 /** Calls that return something: without an answer given for it a fake would have to make one up. */
 const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "statfs",
+  "openTreeClone",
   "openat",
   "openat2",
   "openat2Async",
@@ -42,6 +45,7 @@ const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "pidfdOpen",
   "getrlimit",
   "pipe2",
+  "eventfd",
   "dup",
   "ioctl",
   "read",

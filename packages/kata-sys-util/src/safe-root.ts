@@ -224,19 +224,6 @@ export class SafeRoot implements Disposable {
     });
   }
 
-  /**
-   * Runs `use` with a path that names what `path` resolves to right now, for calls that take only a path (mount). It is
-   * valid within `use`, also in other threads, and needs /proc.
-   */
-  async withProcPath<T>(path: PathLike, use: (procPath: string) => Promise<T>): Promise<T> {
-    const fd = this.#open(path, OpenFlag.PATH | OpenFlag.CLOEXEC);
-    try {
-      return await use(`/proc/self/fd/${fd}`);
-    } finally {
-      closeSync(fd);
-    }
-  }
-
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -66,8 +66,11 @@ export const rawCalls = {
   finit_module: { x64: 313, arm64: 273, parameters: "int, str, int" },
   renameat2: { x64: 316, arm64: 276, parameters: "int, str, int, str, uint" },
   pidfd_send_signal: { x64: 424, arm64: 424, parameters: "int, int, void *, uint" },
+  open_tree: { x64: 428, arm64: 428, parameters: "int, str, uint" },
+  move_mount: { x64: 429, arm64: 429, parameters: "int, str, int, str, uint" },
   pidfd_open: { x64: 434, arm64: 434, parameters: "int, uint" },
   openat2: { x64: 437, arm64: 437, parameters: "int, str, void *, size_t" },
+  mount_setattr: { x64: 442, arm64: 442, parameters: "int, str, uint, void *, size_t" },
 } as const;
 
 export type CallName = keyof typeof signatures | keyof typeof rawCalls;

@@ -40,7 +40,14 @@ export interface FileSystemStatus {
   readonly flags: number;
 }
 
-/** Mounts and the root. mount and umount2 can wait for a device or a server, so they never run on the event loop. */
+/** mount_setattr(2): `MountAttribute` bits, and one propagation type (`MountFlag`) or 0 to leave it. */
+export interface MountAttributes {
+  readonly set: number;
+  readonly clear: number;
+  readonly propagation: number;
+}
+
+/** Mounts and the root. Those that can wait for a device or a server never run on the event loop. */
 export interface MountCalls {
   mount(
     source: string | null,
@@ -50,6 +57,11 @@ export interface MountCalls {
     data?: string | null,
   ): Promise<void>;
   umount2(target: string, flags?: number): Promise<void>;
+  /** A copy of the mount at `source` (recursive: with those below it) that is attached nowhere yet; CLOEXEC. */
+  openTreeClone(source: string, recursive: boolean): Promise<number>;
+  mountSetattr(tree: number, recursive: boolean, change: MountAttributes): void;
+  /** Attaches it: at a path, whose last symbolic link is followed as mount(2) does, or at an open directory or file. */
+  moveMount(tree: number, target: string | number): Promise<void>;
   pivotRoot(newRoot: string, putOld: string): void;
   chroot(path: string): void;
   statfs(path: string): Promise<FileSystemStatus>;
