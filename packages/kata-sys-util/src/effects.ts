@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
@@ -39,8 +38,6 @@ const MODPROBE = "/sbin/modprobe";
 /** A module's name; anything else could be an option of modprobe or a path. */
 const MODULE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_-]*$/u;
 
-const execute = promisify(execFile);
-
 /** The effects of a real machine. */
 export function linuxEffects(sys: MachineCalls & ProcessCalls): Effects {
   const end = async (command: number): Promise<void> => {
@@ -59,7 +56,9 @@ export function linuxEffects(sys: MachineCalls & ProcessCalls): Effects {
       const wrong = [name].filter((text) => !MODULE_NAME.test(text));
       wrong.push(...parameters.filter((text) => text.startsWith("-")));
       if (wrong.length > 0) throw invalid("modprobe", `a module and its parameters, got ${JSON.stringify(wrong[0])}`);
-      await execute(MODPROBE, [name, ...parameters], { env: {} });
+      // Here and not above: it brings half of Node's networking into memory, for something done once if at all.
+      const { execFile } = await import("node:child_process");
+      await promisify(execFile)(MODPROBE, [name, ...parameters], { env: {} });
     },
     lockModules: () => writeFile("/proc/sys/kernel/modules_disabled", "1"),
     powerOff: () => end(Reboot.POWER_OFF),

@@ -112,6 +112,14 @@ export class LibC {
     return type;
   }
 
+  /** Where a structure's fields lie, for the calls of which there are thousands a second: decoding whole costs more. */
+  offsets(name: LayoutName): Readonly<Record<string, number>> {
+    const type = this.structure(name);
+    return Object.fromEntries(
+      Object.keys(layouts[name]).map((field) => [field, this.koffi.offsetof(type, field)] as const),
+    );
+  }
+
   /** A zeroed block of memory of a structure's size. */
   alloc(name: LayoutName): Buffer {
     return Buffer.alloc(this.structure(name).size);

@@ -21,7 +21,7 @@ const OPEN_DIRECTORY = {
 interface Level {
   readonly fd: number;
   readonly name: PathLike;
-  readonly entries: Buffer[];
+  entries: Buffer[];
 }
 
 /** Removes `name` in `dirfd` with all below it, never following a symbolic link, never crossing a mount. */
@@ -30,8 +30,10 @@ export async function removeTree(sys: FileCalls, dirfd: number, name: PathLike):
   const levels: Level[] = [];
   const enter = (parent: number, entry: PathLike): void => {
     const fd = sys.openat2(parent, entry, OPEN_DIRECTORY);
-    levels.push({ fd, name: entry, entries: [] });
-    (levels.at(-1) as Level).entries.push(...list(fd));
+    // On the list before it is read, so that a failure closes it.
+    const level: Level = { fd, name: entry, entries: [] };
+    levels.push(level);
+    level.entries = list(fd);
   };
   let moved = 0;
   let turn = 0;

@@ -3,46 +3,23 @@ import { Errno } from "../errno.ts";
 import { SysError } from "../error.ts";
 import type { LibC } from "../native.ts";
 import type { CallName } from "../signatures.ts";
-import type { FileCalls, FileStatus, OpenHow, PathLike } from "../syscalls.ts";
+import type { FileCalls, OpenHow, PathLike } from "../syscalls.ts";
+import { Blocks } from "./blocks.ts";
 import { cString, printable } from "./path.ts";
 
 /** STATX_BASIC_STATS */
 const BASIC_STATS = 0x7ff;
-/** UTIME_OMIT: leave this time as it is. */
-const OMIT = 0x3ffffffen;
-const SECOND = 1_000_000_000n;
 /** XATTR_SIZE_MAX and XATTR_LIST_MAX of linux/limits.h. */
 const XATTR_MAX = 65_536;
 /** PATH_MAX: the longest target that a symbolic link can have. */
 const PATH_MAX = 4096;
-
-interface RawStatx {
-  readonly stx_mode: number;
-  readonly stx_nlink: number;
-  readonly stx_uid: number;
-  readonly stx_gid: number;
-  readonly stx_ino: number | bigint;
-  readonly stx_size: number | bigint;
-  readonly stx_rdev_major: number;
-  readonly stx_rdev_minor: number;
-  readonly stx_dev_major: number;
-  readonly stx_dev_minor: number;
-  readonly stx_atime: RawTime;
-  readonly stx_mtime: RawTime;
-  readonly stx_ctime: RawTime;
-}
-
-interface RawTime {
-  readonly tv_sec: number | bigint;
-  readonly tv_nsec: number | bigint;
-}
 
 export function fileCalls(libc: () => LibC): FileCalls {
   const at = (name: CallName, dirfd: number, path: PathLike, ...rest: readonly (number | Uint8Array)[]): number =>
     libc().call(name, printable(path), dirfd, cString(path, name), ...rest);
   const openHow = (how: OpenHow): Buffer =>
     libc().encode("open_how", { flags: how.flags, mode: how.mode ?? 0, resolve: how.resolve ?? 0 });
-  const OPEN_HOW_SIZE = 24;
+  const blocks = lazily(() => new Blocks(libc()));
 
   const xattr = (
     name: "setxattr" | "lsetxattr",
@@ -56,9 +33,14 @@ export function fileCalls(libc: () => LibC): FileCalls {
 
   return {
     openat: (dirfd, path, flags, mode = 0) => at("openat", dirfd, path, flags, mode),
-    openat2: (dirfd, path, how) => at("openat2", dirfd, path, openHow(how), OPEN_HOW_SIZE),
-    openat2Async: (dirfd, path, how) =>
-      libc().later("openat2", printable(path), dirfd, cString(path, "openat2"), openHow(how), OPEN_HOW_SIZE),
+    openat2: (dirfd, path, how) => {
+      const block = blocks().openHow(how);
+      return at("openat2", dirfd, path, block, block.length);
+    },
+    openat2Async: (dirfd, path, how) => {
+      const block = openHow(how);
+      return libc().later("openat2", printable(path), dirfd, cString(path, "openat2"), block, block.length);
+    },
     mkdirat: (dirfd, path, mode) => {
       at("mkdirat", dirfd, path, mode);
     },
@@ -90,13 +72,11 @@ export function fileCalls(libc: () => LibC): FileCalls {
       at("fchmodat", dirfd, path, mode, 0);
     },
     utimensat: (dirfd, path, atimeNs, mtimeNs, flags = 0) => {
-      const times = Buffer.concat([timespec(atimeNs), timespec(mtimeNs)]);
-      at("utimensat", dirfd, path, times, flags);
+      at("utimensat", dirfd, path, blocks().times(atimeNs, mtimeNs), flags);
     },
     statx: (dirfd, path, flags = At.SYMLINK_NOFOLLOW) => {
-      const block = libc().alloc("statx");
-      at("statx", dirfd, path, flags, BASIC_STATS, block);
-      return fileStatus(libc().decode("statx", block) as RawStatx);
+      at("statx", dirfd, path, flags, BASIC_STATS, blocks().statx);
+      return blocks().fileStatus();
     },
     setxattr: (path, key, value, flags = 0) => {
       xattr("setxattr", path, key, value, flags);
@@ -127,13 +107,6 @@ export function fileCalls(libc: () => LibC): FileCalls {
       libc().call("lremovexattr", printable(path), cString(path, "lremovexattr"), cString(key, "lremovexattr"));
     },
   };
-
-  function timespec(ns: bigint | undefined): Buffer {
-    if (ns === undefined) return libc().encode("timespec", { tv_sec: 0, tv_nsec: OMIT });
-    // Times before 1970 are negative seconds with nanoseconds that still count upwards.
-    const nanoseconds = ((ns % SECOND) + SECOND) % SECOND;
-    return libc().encode("timespec", { tv_sec: (ns - nanoseconds) / SECOND, tv_nsec: nanoseconds });
-  }
 }
 
 /** The C library's `makedev`: minor and major interleaved so that old 16-bit numbers keep their value. */
@@ -149,24 +122,7 @@ function isUint32(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
 }
 
-function fileStatus(raw: RawStatx): FileStatus {
-  return {
-    mode: raw.stx_mode,
-    nlink: raw.stx_nlink,
-    uid: raw.stx_uid,
-    gid: raw.stx_gid,
-    ino: BigInt(raw.stx_ino),
-    size: BigInt(raw.stx_size),
-    rdevMajor: raw.stx_rdev_major,
-    rdevMinor: raw.stx_rdev_minor,
-    devMajor: raw.stx_dev_major,
-    devMinor: raw.stx_dev_minor,
-    atimeNs: nanoseconds(raw.stx_atime),
-    mtimeNs: nanoseconds(raw.stx_mtime),
-    ctimeNs: nanoseconds(raw.stx_ctime),
-  };
-}
-
-function nanoseconds(time: RawTime): bigint {
-  return BigInt(time.tv_sec) * SECOND + BigInt(time.tv_nsec);
+function lazily<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
