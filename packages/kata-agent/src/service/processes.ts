@@ -31,11 +31,15 @@ export function processHandlers({ containers }: AgentParts): Required<Pick<Handl
     async WriteStdin({ container_id, exec_id, data }, { signal }) {
       const process = findContainer(containers, container_id).process(exec_id);
       if (process === undefined) throw internalError("Process not found: invalid exec id");
+      if (data.length === 0) {
+        await endInput(process, signal);
+        return { len: 0 };
+      }
       return { len: await process.writeStdin(data, signal) };
     },
 
-    CloseStdin({ container_id, exec_id }) {
-      findProcess(containers, container_id, exec_id).closeStdin();
+    async CloseStdin({ container_id, exec_id }, { signal }) {
+      await endInput(findProcess(containers, container_id, exec_id), signal);
       return {};
     },
 
@@ -45,6 +49,25 @@ export function processHandlers({ containers }: AgentParts): Required<Pick<Handl
     },
   };
 }
+
+/**
+ * Closes a pipe. A terminal cannot be half closed: upstream hangs it up, which a shell takes for the end of its input
+ * and which cuts the output off. Ours types the end-of-file character instead, so the rest of the output is not lost.
+ */
+async function endInput(process: Process, signal: AbortSignal): Promise<void> {
+  if (process.terminal) {
+    try {
+      await process.writeStdin(END_OF_TRANSMISSION, signal);
+    } catch {
+      // Closed before, or nobody is there to read it: the input has ended either way.
+      signal.throwIfAborted();
+    }
+  }
+  process.closeStdin();
+}
+
+/** VEOF of a terminal in its default state. */
+const END_OF_TRANSMISSION = Uint8Array.of(4);
 
 /**
  * Output is read first and put to the policy second: refused data is dropped and the reply is empty, which the runtime
