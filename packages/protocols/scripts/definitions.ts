@@ -93,14 +93,20 @@ function resolveAll(files: readonly IFileDescriptorProto[]): Definitions {
     for (const e of file.enumType ?? []) addEnum(file.package ?? "", e);
   }
 
-  /** Protobuf's scoping: the innermost scope that knows the name wins. */
+  const isMapEntry = (name: string): boolean => messages.get(name)?.proto.options?.mapEntry === true;
+
+  /**
+   * Looks a name up from the innermost scope outwards. The loader shortens `.p.Inner` and `Inner` alike, so a name that
+   * means one thing inside a message and another outside cannot be told apart and is refused.
+   */
   const resolve = (scope: string, name: string): string => {
-    for (let s = scope; s !== ""; s = s.slice(0, Math.max(0, s.lastIndexOf(".")))) {
-      if (messages.has(`${s}.${name}`) || enums.has(`${s}.${name}`)) return `${s}.${name}`;
-    }
-    const absolute = name.replace(/^\./, "");
-    if (messages.has(absolute) || enums.has(absolute)) return absolute;
-    throw new Error(`${scope}: no type ${name}`);
+    const candidates = [name.replace(/^\./, "")];
+    for (let s = scope; s !== ""; s = s.slice(0, Math.max(0, s.lastIndexOf(".")))) candidates.push(`${s}.${name}`);
+    const found = candidates.filter((c) => enums.has(c) || (messages.has(c) && !isMapEntry(c)));
+    const [only, other] = found;
+    if (only === undefined) throw new Error(`${scope}: no type ${name}`);
+    if (other !== undefined) throw new Error(`${scope}: ${name} may be ${only} or ${other}; give one another name`);
+    return only;
   };
   const typed = (scope: string, field: IFieldDescriptorProto): Pick<FieldDefinition, "type" | "kind"> => {
     const code = field.type as unknown as number;
@@ -108,6 +114,11 @@ function resolveAll(files: readonly IFileDescriptorProto[]): Definitions {
     const scalar = SCALARS.get(name);
     if (scalar !== undefined) return { type: scalar, kind: "scalar" };
     if (name !== "TYPE_MESSAGE" && name !== "TYPE_ENUM") throw new Error(`${scope}.${field.name}: ${name} unsupported`);
+    // The loader makes a map's entry type inside the message and calls it after the field, with a capital letter.
+    const capital = (field.name ?? "").replace(/^./, (letter) => letter.toUpperCase());
+    if (isMapEntry(`${scope}.${capital}`) && field.typeName === capital) {
+      return { type: `${scope}.${capital}`, kind: "message" };
+    }
     return { type: resolve(scope, field.typeName ?? ""), kind: name === "TYPE_ENUM" ? "enum" : "message" };
   };
   const toField = (scope: string, proto: IDescriptorProto, field: IFieldDescriptorProto): FieldDefinition => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it } from "vitest";
 import { decode, DecodeError, encode, messageTypes } from "../src/index.ts";
 import { Random, randomMessage } from "./random.ts";
@@ -16,9 +17,11 @@ function attempt(type: string, bytes: Uint8Array): object | undefined {
 function checkViews(value: unknown, input: Uint8Array): void {
   if (value instanceof Uint8Array) {
     if (value.length > 0) {
-      expect(value.buffer).toBe(input.buffer);
-      expect(value.byteOffset).toBeGreaterThanOrEqual(input.byteOffset);
-      expect(value.byteOffset + value.length).toBeLessThanOrEqual(input.byteOffset + input.length);
+      const inside =
+        value.buffer === input.buffer &&
+        value.byteOffset >= input.byteOffset &&
+        value.byteOffset + value.length <= input.byteOffset + input.length;
+      expect(inside).toBe(true);
     }
   } else if (typeof value === "object" && value !== null) for (const v of Object.values(value)) checkViews(v, input);
 }
@@ -52,6 +55,7 @@ describe("hostile bytes (seeded)", () => {
   it("a message with a byte changed gives a message or a DecodeError, and what it gives can be written", () => {
     const random = new Random(2);
     const type = "grpc.CreateContainerRequest";
+    const different: number[] = [];
     for (let seed = 1; seed <= 40; seed++) {
       const bytes = Buffer.from(encode(type, randomMessage(new Random(seed), type)));
       for (let i = 0; i < 50; i++) {
@@ -59,9 +63,11 @@ describe("hostile bytes (seeded)", () => {
         const before = bytes.readUInt8(at);
         bytes[at] = random.below(256);
         const message = attempt(type, bytes);
-        if (message !== undefined) expect(decode(type, encode(type, message))).toEqual(message);
+        if (message !== undefined && !isDeepStrictEqual(decode(type, encode(type, message)), message))
+          different.push(seed);
         bytes.writeUInt8(before, at);
       }
     }
+    expect(different).toEqual([]);
   });
 });

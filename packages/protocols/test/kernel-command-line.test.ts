@@ -1,6 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it } from "vitest";
 import { parseKernelCommandLine } from "../src/index.ts";
 import { Random } from "./random.ts";
+
+const CHARACTERS = ['"', "=", " ", "\t", "a", "b", "-", "."];
 
 const pairs = (text: string): (string | undefined)[][] =>
   parseKernelCommandLine(text).parameters.map((p) => (p.value === undefined ? [p.key] : [p.key, p.value]));
@@ -105,18 +108,18 @@ describe("any text parses (seeded)", () => {
 
   it("and as the kernel would read it", () => {
     const random = new Random(3);
+    const different: string[] = [];
     for (let i = 0; i < 20_000; i++) {
-      const text = Array.from({ length: random.below(16) }, () =>
-        random.pick(['"', "=", " ", "\t", "a", "b", "-", "."]),
-      ).join("");
+      const text = Array.from({ length: random.below(16) }, () => random.pick(CHARACTERS)).join("");
       const line = parseKernelCommandLine(text);
-      const all = [...line.parameters, ...line.initArguments];
+      const got = [...line.parameters, ...line.initArguments].map((p) =>
+        p.value === undefined ? [p.key] : [p.key, p.value],
+      );
       const want = reference(text);
       const dashes = want.findIndex((p) => p.length === 1 && p[0] === "--");
-      expect(
-        all.map((p) => (p.value === undefined ? [p.key] : [p.key, p.value])),
-        text,
-      ).toEqual(want.filter((_, n) => n !== dashes));
+      if (dashes >= 0) want.splice(dashes, 1);
+      if (!isDeepStrictEqual(got, want)) different.push(text);
     }
+    expect(different).toEqual([]);
   });
 });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { describe, expect, it } from "vitest";
 import { JsonError, MAX_JSON_DEPTH, parseLossless, stringifyLossless } from "../src/index.ts";
 import { Random } from "./random.ts";
@@ -10,6 +11,28 @@ function refusal(f: () => unknown): string {
     return `${(error as JsonError).code}: ${(error as JsonError).message}`;
   }
   throw new Error("nothing was refused");
+}
+
+type Outcome = "ok" | "syntax" | "range";
+
+/** What JSON.parse makes of a text; a number that it reads as infinite is what ours calls out of range. */
+function ordinary(text: string): Outcome {
+  try {
+    const infinite = JSON.stringify(JSON.parse(text, (_, v: unknown) => (v === Infinity || v === -Infinity ? "∞" : v)));
+    return infinite.includes("∞") ? "range" : "ok";
+  } catch {
+    return "syntax";
+  }
+}
+
+function ours(text: string): Outcome | "depth" | "field" | "type" {
+  try {
+    parseLossless(text);
+    return "ok";
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return error.code;
+  }
 }
 
 const nested = (n: number): string => `${"[".repeat(n)}${"]".repeat(n)}`;
@@ -55,14 +78,18 @@ function randomValue(r: Random, depth: number): unknown {
 describe("ordinary values (seeded)", () => {
   it("parse and print as with JSON", () => {
     const random = new Random(7);
-    for (let i = 0; i < 5000; i++) {
+    const different: string[] = [];
+    for (let i = 0; i < 3000; i++) {
       const value = randomValue(random, 4);
       const text = JSON.stringify(value);
-      expect(stringifyLossless(value)).toBe(text);
-      expect(parseLossless(text)).toEqual(JSON.parse(text));
       const spaced = JSON.stringify(value, undefined, 2);
-      expect(parseLossless(spaced)).toEqual(JSON.parse(spaced));
+      const same =
+        stringifyLossless(value) === text &&
+        isDeepStrictEqual(parseLossless(text), JSON.parse(text)) &&
+        isDeepStrictEqual(parseLossless(spaced), JSON.parse(text));
+      if (!same) different.push(text);
     }
+    expect(different).toEqual([]);
   });
 
   it("what JSON refuses is refused, what it accepts is accepted", () => {
@@ -78,6 +105,7 @@ describe("ordinary values (seeded)", () => {
       ":",
       "1",
       "12345678901234567890",
+      "1e999",
       "e",
       "-",
       ".",
@@ -87,22 +115,16 @@ describe("ordinary values (seeded)", () => {
       '"x"',
       "null",
     ];
-    let accepted = 0;
-    for (let i = 0; i < 20_000; i++) {
+    const seen = { ok: 0, syntax: 0, range: 0 };
+    for (let i = 0; i < 2000; i++) {
       const text = Array.from({ length: 1 + random.below(7) }, () => random.pick(parts)).join("");
-      let value: unknown;
-      try {
-        value = JSON.parse(text);
-      } catch {
-        value = undefined;
-      }
-      if (value !== undefined && !(typeof value === "number" && !Number.isFinite(value))) {
-        parseLossless(text);
-        accepted++;
-      } else if (value !== undefined) expect(refusal(() => parseLossless(text))).toMatch(/^range: /);
-      else expect(refusal(() => parseLossless(text))).toMatch(/^syntax: not JSON: /);
+      const want = ordinary(text);
+      const got = ours(text);
+      if (got !== want) throw new Error(`${JSON.stringify(text)}: ${got} instead of ${want}`);
+      seen[want]++;
     }
-    expect(accepted).toBeGreaterThan(200);
+    expect(seen.ok).toBeGreaterThan(20);
+    expect(seen.range).toBeGreaterThan(0);
   });
 });
 
