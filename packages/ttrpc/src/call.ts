@@ -35,8 +35,6 @@ export class Call implements CallContext, Expiring {
   slot = -1;
   /** A reply has been written, or none will be. */
   answered = false;
-  /** Bytes of the request that are accounted to this call. */
-  size = 0;
   readonly #owner: CallOwner;
   readonly #head: Uint8Array | undefined;
   #metadata: Metadata | undefined;
