@@ -1,0 +1,53 @@
+#!/bin/bash
+# Installs the Debian packages that the build, the demo and the tests use, and only those that are missing.
+# With `bench`, also the peers that only `make bench` measures against.
+set -euo pipefail
+
+packages=(
+  attr             # getfattr, the independent reader of unpacked attributes
+  apache2-utils    # htpasswd, for the registry with a password
+  busybox-static   # the image that demo and tests run
+  ca-certificates
+  crun             # the second OCI runtime
+  curl
+  docker-registry  # the registry
+  gcc libc6-dev    # the pause binary; layouts of the C library's structures
+  git
+  golang-go        # the Go ttRPC peer
+  iproute2         # the guest's network
+  kmod
+  libcap2-bin      # getcap, the independent reader of file capabilities
+  openssl          # certificates of the TLS registry
+  procps
+  runc             # runs the containers in the guest
+  skopeo umoci     # independent makers of images
+  util-linux       # unshare, nsenter
+)
+if [ "${1:-}" = bench ]; then packages+=(containerd); fi
+
+missing=()
+for package in "${packages[@]}"; do
+  if ! dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed; then
+    missing+=("$package")
+  fi
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  echo "These Debian packages are missing; install them as root: ${missing[*]}" >&2
+  exit 1
+fi
+# Debian's docker-registry and containerd start as services where there is an init system; nothing here wants them.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod 755 "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+# The lists of a machine that was never updated are missing or old; one try decides.
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 || {
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+echo "installed: ${missing[*]}"
