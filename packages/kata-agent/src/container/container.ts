@@ -5,7 +5,7 @@ import { readCgroupStatistics, type CgroupStatistics } from "./cgroup-stats.ts";
 import { updateCgroup } from "./cgroup-update.ts";
 import type { Cgroup } from "./cgroup.ts";
 import { Mutex } from "./mutex.ts";
-import { convertExecProcess, type OciProcess } from "./oci-process.ts";
+import { convertExecProcess, type InheritedProcess } from "./oci-process.ts";
 import type { OomWatch } from "./ports.ts";
 import type { Process } from "./process.ts";
 import type { ProcessLauncher } from "./process-launcher.ts";
@@ -16,6 +16,9 @@ import type { ProcessTree, ResourcesTree } from "./tree.ts";
 /** Processes of one container that the host has started and not collected; each holds descriptors here. */
 export const MAX_PROCESSES = 1024;
 
+/** Longest name of an exec in bytes: names are kept, and the host's are uuids. */
+export const MAX_EXEC_ID = 1024;
+
 /** Capitalised as the real agent prints it in its texts. */
 export type ContainerState = "Created" | "Running" | "Paused" | "Stopped";
 
@@ -25,7 +28,9 @@ export interface ContainerOptions {
   /** Scratch folder of this container; removed by the manager. */
   directory: string;
   init: Process;
-  process: OciProcess;
+  /** The program that the first process runs until it is started, as ProcessPort names it. */
+  runtimeProgram: string | undefined;
+  inherited: InheritedProcess;
   cgroup: Cgroup;
   runtime: OciRuntime;
   launcher: ProcessLauncher;
@@ -43,6 +48,8 @@ export class Container {
   readonly #options: ContainerOptions;
   readonly #changes = new Mutex();
   readonly #processes = new Map<string, Process>();
+  /** Started without a name: nobody can ask for them, they go with their end. */
+  readonly #nameless = new Set<Process>();
   #paused = false;
   #started = false;
   #oomWatch: OomWatch | undefined;
@@ -63,7 +70,7 @@ export class Container {
 
   /** Processes not yet collected by {@link wait}, the first one included. */
   get processes(): readonly Process[] {
-    return [...this.#processes.values()];
+    return [...this.#processes.values(), ...this.#nameless];
   }
 
   /** Lets the first process go. A second call is an error where the real agent hangs (golden-findings 5). */
@@ -73,7 +80,7 @@ export class Container {
         throw internalError(`failed to start container: current status is: ${this.state}`);
       }
       this.#oomWatch = this.#options.watchOom();
-      await this.#options.runtime.start(this.#options.runtimeId, this.#options.directory, signal);
+      await this.#options.runtime.start(this.#options.runtimeId, this.#options.directory);
       this.#started = true;
     });
   }
@@ -88,17 +95,28 @@ export class Container {
       if (this.state === "Paused" || this.state === "Stopped") {
         throw internalError(`failed to exec: current status is: ${this.state}`);
       }
-      if (this.#processes.size >= MAX_PROCESSES) {
+      if (Buffer.byteLength(execId) > MAX_EXEC_ID) {
+        throw new AgentError(Code.INVALID_ARGUMENT, `exec_id of more than ${MAX_EXEC_ID} bytes`);
+      }
+      if (this.processes.length >= MAX_PROCESSES) {
         throw new AgentError(Code.RESOURCE_EXHAUSTED, `more than ${MAX_PROCESSES} processes not waited for`);
       }
-      const process = convertExecProcess(options.process, this.#options.process);
+      const process = convertExecProcess(options.process, this.#options.inherited);
       const { runtime, launcher, directory, runtimeId } = this.#options;
       const started = await launcher.launch(execId, process.terminal, signal, (io) =>
         runtime.exec({ id: runtimeId, directory, process, io, signal }),
       );
-      if (execId === "") void started.exited.then(() => started.close());
+      if (execId === "") this.#keepNameless(started);
       else this.#processes.set(execId, started);
       return started;
+    });
+  }
+
+  #keepNameless(process: Process): void {
+    this.#nameless.add(process);
+    void process.exited.then(() => {
+      this.#nameless.delete(process);
+      process.close();
     });
   }
 
@@ -133,9 +151,19 @@ export class Container {
   signal(execId: string, signal: number): void {
     if (execId === "" && signal === SIGKILL) return this.signalAll(signal);
     const process = this.findProcess(execId);
-    const { processes } = this.#options.launcher;
-    const unheard = process === this.init && signal === SIGTERM && needsKill(processes.status(process.pid));
+    const unheard = process === this.init && signal === SIGTERM && this.#ignoresTerm();
     process.signal(unheard ? SIGKILL : signal);
+  }
+
+  /**
+   * Whether the first process would not notice SIGTERM. As long as it is still the runtime's program, which start leaves
+   * a little before it is replaced, its handlers are not the container's: it has none yet.
+   */
+  #ignoresTerm(): boolean {
+    const { launcher, runtimeProgram } = this.#options;
+    const program = launcher.processes.program(this.init.pid);
+    if (program === undefined) return false;
+    return program === runtimeProgram || needsKill(launcher.processes.status(this.init.pid));
   }
 
   /** Signals everything in the container; SIGKILL also ends what is frozen. */
@@ -160,7 +188,7 @@ export class Container {
     await this.#changes.run(signal, async () => {
       if (this.state === "Stopped") return;
       if (this.state === "Paused") throw internalError("failed to pause container: current status is: Paused");
-      await this.#options.runtime.pause(this.#options.runtimeId, this.#options.directory, signal);
+      await this.#options.runtime.pause(this.#options.runtimeId, this.#options.directory);
       this.#paused = true;
     });
   }
@@ -169,7 +197,7 @@ export class Container {
   async resume(signal?: AbortSignal): Promise<void> {
     await this.#changes.run(signal, async () => {
       if (this.state !== "Paused") throw internalError(`container status is: ${this.state}, not paused`);
-      await this.#options.runtime.resume(this.#options.runtimeId, this.#options.directory, signal);
+      await this.#options.runtime.resume(this.#options.runtimeId, this.#options.directory);
       this.#paused = false;
     });
   }

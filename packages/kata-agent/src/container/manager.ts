@@ -120,7 +120,7 @@ export class ContainerManager {
       // May hold a secret in its environment; an image's own, written by the puller, must not shine through.
       await rm(configFile, { force: true });
       await writeFile(configFile, stringifyLossless(spec.config), { mode: 0o600, flag: "wx" });
-      const init = await this.#launcher.launch(id, spec.process.terminal, signal, (io) =>
+      const init = await this.#launcher.launch(id, spec.terminal, signal, (io) =>
         runtime.create({ id: name, bundle: bundleDir, directory, io, signal }),
       );
       return new Container({
@@ -128,7 +128,8 @@ export class ContainerManager {
         runtimeId: name,
         directory,
         init,
-        process: spec.process,
+        runtimeProgram: this.#launcher.processes.program(init.pid),
+        inherited: spec.inherited,
         cgroup,
         runtime,
         launcher: this.#launcher,

@@ -16,6 +16,9 @@ export interface OciProcess {
   oomScoreAdj: number;
 }
 
+/** What an exec takes over from the container's first process. */
+export type InheritedProcess = Pick<OciProcess, "capabilities" | "rlimits">;
+
 export interface OciCapabilities {
   bounding: readonly string[];
   effective: readonly string[];
@@ -46,7 +49,7 @@ export function convertProcess(tree: ProcessTree | null): OciProcess {
  * Converts a process for exec. Absent capabilities mean the container's; limits are always the container's, its own
  * are checked but ignored (golden-findings 9).
  */
-export function convertExecProcess(tree: ProcessTree, container: OciProcess): OciProcess {
+export function convertExecProcess(tree: ProcessTree, container: InheritedProcess): OciProcess {
   convertRlimits(tree);
   return {
     ...convertPlain(tree),

@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { internalError, invalidArgument } from "../error.ts";
 import { cgroupPath } from "./cgroup-layout.ts";
 import { NAMESPACES } from "./oci-names.ts";
-import { convertProcess, type OciProcess } from "./oci-process.ts";
+import { convertProcess, type InheritedProcess } from "./oci-process.ts";
 import { convertDevices, convertResources } from "./oci-resources.ts";
 import { convertSeccomp } from "./oci-seccomp.ts";
 import { splitSysctls } from "./sysctl.ts";
@@ -44,7 +44,9 @@ export interface ConvertOptions {
 export interface ConvertedSpec {
   /** The content of config.json; integers may be bigint. */
   readonly config: object;
-  readonly process: OciProcess;
+  readonly terminal: boolean;
+  /** All that is kept of the process: its environment may hold a secret. */
+  readonly inherited: InheritedProcess;
   /** Absolute below the hierarchies' roots. */
   readonly cgroupPath: string;
   /** net.* parameters, which the agent writes itself: the container shares its network namespace. */
@@ -83,7 +85,9 @@ export function convertSpec(spec: SpecTree, options: ConvertOptions): ConvertedS
       ...(linux === null ? {} : convertLinux(linux, namespaces)),
     },
   };
-  return { config, process, cgroupPath: path, netSysctls, rootPath };
+  const { terminal, capabilities, rlimits } = process;
+  const inherited = rlimits === undefined ? { capabilities } : { capabilities, rlimits };
+  return { config, terminal, inherited, cgroupPath: path, netSysctls, rootPath };
 }
 
 function convertLinux(linux: LinuxTree, namespaces: ReadonlyArray<{ type: string }>): object {

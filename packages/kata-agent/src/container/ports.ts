@@ -68,8 +68,10 @@ export interface ProcessHandle {
 /** What containers ask of the kernel beside files. */
 export interface ProcessPort {
   open(pid: number): ProcessHandle;
-  /** Text of /proc/PID/status, or undefined when the process has ended. */
+  /** Text of /proc/PID/status, or undefined when the process has ended. Never of the middle of an execve(2). */
   status(pid: number): string | undefined;
+  /** What tells the file of the running program from others, or undefined when the process has ended. */
+  program(pid: number): string | undefined;
 }
 
 /** Tells of processes killed for want of memory in one container. */

@@ -53,6 +53,7 @@ export class ProcessLauncher {
       const exited = this.#exit(pid);
       const handle = this.processes.open(pid);
       try {
+        signal?.throwIfAborted();
         const streams = await io.connect(signal ?? new AbortController().signal);
         return new Process({ pid, execId, handle, streams, exited });
       } catch (error) {

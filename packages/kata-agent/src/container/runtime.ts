@@ -17,7 +17,7 @@ type Stdio = PreparedIo["stdio"];
 export type RunProgram = (
   file: string,
   args: readonly string[],
-  options: { stdio: Stdio; signal: AbortSignal | undefined; spawned: () => void },
+  options: { stdio: Stdio; signal: AbortSignal; spawned: () => void },
 ) => Promise<number | string>;
 
 export interface OciRuntimeOptions {
@@ -45,8 +45,10 @@ export interface ExecCall extends Omit<CreateCall, "bundle"> {
 const QUIET: Stdio = ["ignore", "ignore", "ignore"];
 /** A program cannot run with an empty one: runtimes look helpers up in it. */
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
-/** A pid file holds one number; more than this is not one. */
-const MAX_PID_TEXT = 16;
+/** Longest that a runtime may take for what it does in milliseconds; a stuck one must not hold its container for ever. */
+const CALL_LIMIT_MS = 60_000;
+/** What a pid file holds; the kernel's numbers have at most seven digits. */
+const PID = /^[1-9]\d{0,6}\n?$/;
 
 /**
  * An OCI runtime as a program: argument arrays, absolute path, JSON log for its error texts. It is asked only for what
@@ -65,14 +67,17 @@ export class OciRuntime {
     this.#run = options.run ?? runProgram;
   }
 
-  /** Makes the container up to the point where its first process waits for {@link start}. Resolves with that pid. */
+  /**
+   * Makes the container up to the point where its first process waits for {@link start}. Resolves with that pid. When
+   * the signal aborts too late, the pid comes all the same: the caller must look, and end the process.
+   */
   async create(call: CreateCall): Promise<number> {
     const pidFile = this.#scratch(call.directory, "pid");
     const args = ["create", "--bundle", call.bundle, "--pid-file", pidFile, ...consoleArgs(call.io), call.id];
     return this.#callForPid("create", args, pidFile, call);
   }
 
-  /** Runs a second process in the container and resolves with its pid at once. */
+  /** Runs a second process in the container and resolves with its pid at once; aborted late, as {@link create}. */
   async exec(call: ExecCall): Promise<number> {
     const pidFile = this.#scratch(call.directory, "pid");
     const processFile = this.#scratch(call.directory, "process");
@@ -86,17 +91,17 @@ export class OciRuntime {
     }
   }
 
-  /** Lets the first process go. */
-  async start(id: string, directory: string, signal?: AbortSignal): Promise<void> {
-    await this.#call("start", ["start", id], { directory, signal });
+  /** Lets the first process go. Not to be given up half way: nobody would know whether it runs. */
+  async start(id: string, directory: string): Promise<void> {
+    await this.#call("start", ["start", id], { directory, signal: undefined });
   }
 
-  async pause(id: string, directory: string, signal?: AbortSignal): Promise<void> {
-    await this.#call("pause", ["pause", id], { directory, signal });
+  async pause(id: string, directory: string): Promise<void> {
+    await this.#call("pause", ["pause", id], { directory, signal: undefined });
   }
 
-  async resume(id: string, directory: string, signal?: AbortSignal): Promise<void> {
-    await this.#call("resume", ["resume", id], { directory, signal });
+  async resume(id: string, directory: string): Promise<void> {
+    await this.#call("resume", ["resume", id], { directory, signal: undefined });
   }
 
   /** Kills what is left and removes the runtime's state and control groups; fine when there is none. */
@@ -117,7 +122,13 @@ export class OciRuntime {
   ): Promise<number> {
     try {
       await this.#call(verb, args, call);
-      return parsePid(await readFile(pidFile, "latin1"), this.binary);
+      const pid = await readPid(pidFile);
+      if (pid === undefined) throw internalError(`${this.binary} left no process id`);
+      return pid;
+    } catch (error) {
+      const late = call.signal?.aborted === true ? await readPid(pidFile) : undefined;
+      if (late === undefined) throw error;
+      return late;
     } finally {
       await rm(pidFile, { force: true });
     }
@@ -129,13 +140,14 @@ export class OciRuntime {
     options: { directory: string; signal: AbortSignal | undefined; io?: PreparedIo },
   ): Promise<void> {
     options.signal?.throwIfAborted();
+    const limit = AbortSignal.timeout(CALL_LIMIT_MS);
     const log = this.#scratch(options.directory, "log");
     await mkdir(this.root, { recursive: true, mode: 0o700 });
     const global = ["--root", this.root, "--log", log, "--log-format", "json"];
     try {
       const status = await this.#run(this.binary, [...global, ...args], {
         stdio: options.io?.stdio ?? QUIET,
-        signal: options.signal,
+        signal: options.signal === undefined ? limit : AbortSignal.any([options.signal, limit]),
         spawned: () => options.io?.release(),
       });
       options.signal?.throwIfAborted();
@@ -155,25 +167,25 @@ function consoleArgs(io: PreparedIo): string[] {
   return io.consoleSocket === undefined ? [] : ["--console-socket", io.consoleSocket];
 }
 
-function parsePid(text: string, binary: string): number {
-  const digits = text.slice(0, MAX_PID_TEXT).trim();
-  if (!/^[1-9]\d*$/.test(digits)) throw internalError(`${binary} left no process id`);
-  return Number(digits);
+async function readPid(file: string): Promise<number | undefined> {
+  const text = await readFile(file, "latin1").catch(() => "");
+  return PID.test(text) ? Number(text) : undefined;
 }
 
 const runProgram: RunProgram = (file, args, { stdio, signal, spawned }) =>
   new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const child = spawn(file, args, { stdio: [...stdio], env: { PATH }, cwd: "/" });
     const kill = (): void => {
       child.kill("SIGKILL");
     };
-    signal?.addEventListener("abort", kill, { once: true });
+    signal.addEventListener("abort", kill, { once: true });
     child.once("error", (error) => {
-      signal?.removeEventListener("abort", kill);
+      signal.removeEventListener("abort", kill);
       reject(internalError(`cannot run ${file}`, describeErrno(error)));
     });
     child.once("exit", (code, name) => {
-      signal?.removeEventListener("abort", kill);
+      signal.removeEventListener("abort", kill);
       resolve(code ?? name ?? 1);
     });
     spawned();

@@ -58,7 +58,8 @@ export class SystemIo implements IoFactory {
   terminal(): Promise<PreparedIo> {
     mkdirSync(this.#socketDirectory, { recursive: true, mode: 0o700 });
     this.#sockets += 1;
-    const socket = ConsoleSocket.listen(join(this.#socketDirectory, String(this.#sockets)), this.#syscalls);
+    // The plus sign keeps it apart from containers' folders: no id begins with one.
+    const socket = ConsoleSocket.listen(join(this.#socketDirectory, `+tty${this.#sockets}`), this.#syscalls);
     return Promise.resolve({
       stdio: ["ignore", "ignore", "ignore"],
       consoleSocket: socket.path,

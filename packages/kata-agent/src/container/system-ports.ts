@@ -1,4 +1,4 @@
-import { closeSync, readFileSync } from "node:fs";
+import { closeSync, readFileSync, statSync } from "node:fs";
 import { hasCode, type Syscalls } from "@nacre/kata-sys-util";
 import type { Logger } from "../log.ts";
 import { parseCgroupMounts, type CgroupLayout } from "./cgroup-layout.ts";
@@ -23,6 +23,7 @@ export function systemContainerPorts(
     processes: {
       open: (pid) => openProcess(syscalls, pid),
       status: readStatus,
+      program: readProgram,
     },
     cgroups: parseCgroupMounts(readFileSync("/proc/self/mountinfo", "utf8")),
     watchOom: (cgroup, killed) => watchOom(syscalls, log, cgroup, killed),
@@ -55,9 +56,23 @@ function openProcess(syscalls: Syscalls, pid: number): ProcessHandle {
   };
 }
 
+/**
+ * The first file is read only for the lock that it takes: execve(2) holds it from giving up the old program until the
+ * signal handlers are reset, so the second cannot show the new program with the old one's handlers.
+ */
 function readStatus(pid: number): string | undefined {
   try {
+    readFileSync(`/proc/${pid}/personality`);
     return readFileSync(`/proc/${pid}/status`, "latin1");
+  } catch {
+    return undefined;
+  }
+}
+
+function readProgram(pid: number): string | undefined {
+  try {
+    const { dev, ino } = statSync(`/proc/${pid}/exe`, { bigint: true });
+    return `${dev}:${ino}`;
   } catch {
     return undefined;
   }

@@ -175,23 +175,23 @@ describe("convertSpec", () => {
       type: "pid",
       path: "/proc/7/ns/pid",
     });
-    expect(JSON.stringify(convert({}, {}, 2).process)).toBe(JSON.stringify(convert({}, {}, 1).process));
     expect(stringifyLossless(convert({}, {}, 2).config)).toContain('{"type":"cgroup"}');
   });
 
   it("defaults what is absent in a process", () => {
-    const { process } = convertSpec(specTree({ other: { Process: null } }), {
-      id: "c1",
-      namespaces: {},
-      cgroupVersion: 1,
+    const absent = { other: { Process: null } };
+    expect(config(absent)["process"]).toMatchObject({
+      args: ["sh"],
+      cwd: "/",
+      terminal: false,
+      user: { uid: 0, gid: 0 },
     });
-    expect(process).toMatchObject({ args: ["sh"], cwd: "/", terminal: false, user: { uid: 0, gid: 0 } });
-    expect(process.capabilities.bounding).toEqual([]);
-    expect(convert({ process: { Args: [], Cwd: "rel" } }).process).toMatchObject({ args: ["sh"], cwd: "/rel" });
+    expect(convert(absent).inherited.capabilities.bounding).toEqual([]);
+    expect(config({ process: { Args: [], Cwd: "rel" } })["process"]).toMatchObject({ args: ["sh"], cwd: "/rel" });
   });
 
   it("passes a terminal's size, groups, limits and the OOM score on", () => {
-    const { process } = convert({
+    const parts: SpecParts = {
       process: {
         Terminal: true,
         ConsoleSize: { Height: 24, Width: 80 },
@@ -199,12 +199,13 @@ describe("convertSpec", () => {
         Rlimits: [{ Type: "RLIMIT_NOFILE", Hard: "18446744073709551615", Soft: "10" }],
         OOMScoreAdj: "-998",
       },
-    });
-    expect(process).toMatchObject({
+    };
+    expect(convert(parts).terminal).toBe(true);
+    expect(config(parts)["process"]).toMatchObject({
       terminal: true,
       consoleSize: { height: 24, width: 80 },
       user: { uid: 1000, gid: 1001, additionalGids: [5, 6] },
-      rlimits: [{ type: "RLIMIT_NOFILE", hard: 18446744073709551615n, soft: 10n }],
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 18446744073709551615n, soft: 10 }],
       oomScoreAdj: -998,
     });
   });
