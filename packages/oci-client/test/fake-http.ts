@@ -23,12 +23,12 @@ export class FakeHttp implements Http {
     this.requests.push(request);
     const answer = this.#answer(request, this.requests.length);
     const { body = "", breaks } = answer;
-    const chunks = Array.isArray(body) ? body : [Buffer.from(body)];
+    const chunks = typeof body === "string" ? [Buffer.from(body)] : body instanceof Uint8Array ? [body] : body;
     return {
       status: answer.status ?? 200,
       headers: answer.headers ?? {},
       body: (async function* () {
-        for (const chunk of chunks) yield chunk as Uint8Array;
+        for (const chunk of chunks) yield chunk;
         if (breaks !== undefined) throw breaks;
       })(),
       discard: () => {

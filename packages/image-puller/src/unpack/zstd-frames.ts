@@ -54,12 +54,14 @@ export class ZstdFrames {
       this.#filled += copied;
       if (this.#filled < need) break;
       this.#filled = 0;
-      if (this.#step === "magic" && this.#magic()) {
+      const step = this.#step;
+      if (step === "skip-size") this.#skip();
+      else if (step === "descriptor") this.#descriptor();
+      else if (step === "block") this.#block();
+      else if (this.#magic()) {
         pieces.push(Buffer.from(this.#field));
         from = at;
-      } else if (this.#step === "skip-size") this.#skip();
-      else if (this.#step === "descriptor") this.#descriptor();
-      else if (this.#step === "block") this.#block();
+      }
     }
     const inside = this.#step === "descriptor" || this.#step === "block" || this.#step === "pass";
     if (inside && from < chunk.length) pieces.push(chunk.subarray(from));
