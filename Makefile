@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup packages build bundles generate regorus-wasm run test test-fresh bench lint fmt check clean
+.PHONY: help setup packages build tree bundles generate regorus-wasm run test test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -27,10 +27,13 @@ generate: node_modules/.package-lock.json ## regenerate what is generated from p
 regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it with the committed one
 	bash packages/regorus-wasm/scripts/build.sh
 
-run: setup build ## set up, start a guest, pull and run a container under a policy, tear down
+tree: build ## put the guest's root directory together; needs the Debian packages
+	node guest-rootfs/tree.ts
+
+run: setup build tree ## set up, start a guest, pull and run a container under a policy, tear down
 	@node --conditions=source test/demo/run.ts
 
-test: setup build ## all the tests; the last line counts them
+test: setup build tree ## all the tests; the last line counts them
 	@node test/setup/run-tests.ts
 
 test-fresh: ## make run and make test in a new Debian tree

@@ -1,0 +1,69 @@
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join, relative } from "node:path";
+
+import { build } from "esbuild";
+
+import { koffiNativePath, NATIVE_NAME } from "../packages/kata-sys-util/scripts/koffi-native.ts";
+import { BUNDLES, ROOT, SOURCE_MAPS } from "./paths.ts";
+
+/** Started by the kernel through its first line, which has room for one flag: no debugger may be opened by a signal. */
+const SHEBANG = "#!/usr/bin/node --disable-sigusr1";
+
+/** A file of the guest that is bundled from a package. */
+interface Entry {
+  readonly name: string;
+  readonly source: string;
+  /** Programs begin with the interpreter's line; a worker's file is only loaded. */
+  readonly program: boolean;
+}
+
+export const ENTRIES: readonly Entry[] = [
+  { name: "nvrc", source: "packages/nvrc/src/main.ts", program: true },
+  { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
+  { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
+  { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
+];
+
+/** Bundles every daemon; the same sources give the same bytes, wherever the repository lies. */
+export async function bundle(): Promise<void> {
+  mkdirSync(BUNDLES, { recursive: true });
+  mkdirSync(SOURCE_MAPS, { recursive: true });
+  const made = new Set<string>();
+  for (const entry of ENTRIES) {
+    const result = await build({
+      absWorkingDir: ROOT,
+      entryPoints: { [entry.name]: entry.source },
+      outdir: relative(ROOT, BUNDLES),
+      outExtension: { ".js": ".mjs" },
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      target: "node24",
+      conditions: ["source"],
+      charset: "utf8",
+      // Stacks name functions as the source does; the maps have the rest.
+      keepNames: false,
+      minifySyntax: true,
+      sourcemap: "external",
+      legalComments: "none",
+      define: { NACRE_FLAVOUR: '"devkit"' },
+      ...(entry.program ? { banner: { js: SHEBANG } } : {}),
+      write: false,
+      logLevel: "warning",
+    });
+    for (const file of result.outputFiles) {
+      const name = basename(file.path);
+      if (name.endsWith(".map")) writeFileSync(join(SOURCE_MAPS, name), file.contents);
+      else writeFileSync(join(BUNDLES, name), file.contents, { mode: 0o755 });
+      made.add(name);
+    }
+  }
+  copyFileSync(koffiNativePath(), join(BUNDLES, NATIVE_NAME));
+  copyFileSync(join(ROOT, "packages/regorus-wasm/regorus.wasm"), join(BUNDLES, "regorus.wasm"));
+  made.add(NATIVE_NAME).add("regorus.wasm");
+  for (const folder of [BUNDLES, SOURCE_MAPS]) {
+    for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name), { recursive: true });
+  }
+}
+
+if (import.meta.main) await bundle();

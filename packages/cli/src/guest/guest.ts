@@ -1,0 +1,99 @@
+import { readFileSync } from "node:fs";
+
+import { NacreError } from "../error.ts";
+import { removeGuest } from "./cleanup.ts";
+import { AGENT_PORT, type GuestLayout, guestLayout, isGuestId, portSocket, stateRoot } from "./layout.ts";
+import { processEnd, sendSignal } from "./process-end.ts";
+import { type GuestState, isTended, layoutsOf, readState } from "./state.ts";
+
+/** A running simulated guest. Any process may hold one; it lives until somebody stops it. */
+export interface Guest extends AsyncDisposable {
+  readonly id: string;
+  /** The agent's socket, as the runtime's `remote://` dials it. */
+  readonly agentAddress: string;
+  /** The same through the hybrid-vsock multiplexer. */
+  readonly hybridAddress: string;
+  /** The machine's address as the guest sees it: bind a registry here. */
+  readonly gateway: string;
+  /** The guest's own address. */
+  readonly address: string;
+  /** ISO 8601. */
+  readonly created: string;
+  readonly logFile: string;
+  /** The guest's first process, as this machine numbers it. */
+  readonly initPid: number;
+  /** Where files of this guest may be kept; the folder goes with the guest. */
+  readonly layout: GuestLayout;
+  /** The log so far; empty when it went with the guest. */
+  log(): string;
+  /** Resolves when the guest has ended, by itself or stopped, and everything of it is gone. */
+  readonly ended: Promise<void>;
+  /** Powers it off and removes everything that was made for it. */
+  stop(): Promise<void>;
+}
+
+export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
+  let ending: Promise<void> | undefined;
+  const ended = (): Promise<void> => {
+    ending ??= (async () => {
+      if (state.supervisor !== undefined) await processEnd(state.supervisor);
+      // A supervisor that was killed has left its work.
+      await removeGuest(layout);
+    })();
+    return ending;
+  };
+  const stop = async (): Promise<void> => {
+    if (state.supervisor !== undefined) sendSignal(state.supervisor, "SIGTERM");
+    await ended();
+  };
+  return {
+    id: state.id,
+    agentAddress: `unix://${portSocket(layout, AGENT_PORT)}`,
+    hybridAddress: `hvsock://${layout.hybridSocket}:${AGENT_PORT}`,
+    gateway: state.network.gateway,
+    address: state.network.address,
+    created: state.created,
+    logFile: state.log,
+    initPid: state.init?.pid ?? 0,
+    layout,
+    log: () => readLog(state.log),
+    get ended() {
+      return ended();
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The guests that run now. */
+export function listGuests(root: string = stateRoot()): readonly Guest[] {
+  return layoutsOf(root).flatMap((layout) => {
+    const state = readState(layout);
+    return state?.ready === true && isTended(state) ? [guestFrom(layout, state)] : [];
+  });
+}
+
+/** A guest by its id, or by the beginning of one. Throws `not-found`. */
+export function findGuest(id: string, root: string = stateRoot()): Guest {
+  const guests = listGuests(root).filter((guest) => guest.id.startsWith(id));
+  const [guest] = guests;
+  if (guest === undefined) throw new NacreError("not-found", `no guest ${JSON.stringify(id)} runs`);
+  if (guests.length > 1) throw new NacreError("not-found", `more than one guest begins with ${JSON.stringify(id)}`);
+  return guest;
+}
+
+/** Stops a guest, also one that is still starting or whose supervisor is gone. Throws `not-found`. */
+export async function stopGuest(id: string, root: string = stateRoot()): Promise<void> {
+  const layout = guestLayout(root, id);
+  const state = isGuestId(id) ? readState(layout) : undefined;
+  if (state === undefined) throw new NacreError("not-found", `no guest ${JSON.stringify(id)}`);
+  await guestFrom(layout, state).stop();
+}
+
+function readLog(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

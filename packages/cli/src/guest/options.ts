@@ -1,0 +1,65 @@
+import { posix } from "node:path";
+
+import { NacreError } from "../error.ts";
+import type { RegistryRule } from "./hub-config.ts";
+import type { GuestNetwork } from "./state.ts";
+
+/** A file that this guest has beyond the tree, or instead of the tree's. */
+export interface ExtraFile {
+  /** Absolute path in the guest. */
+  readonly path: string;
+  /** A file of this machine; or `content`. */
+  readonly source?: string;
+  readonly content?: string | Uint8Array;
+  /** Default 0644. */
+  readonly mode?: number;
+}
+
+/** How a simulated guest is started; everything may be left out. */
+export interface StartGuestOptions {
+  readonly files?: readonly ExtraFile[];
+  /** `key` or `key=value`, appended to the kernel command line that the guest sees. */
+  readonly kernelParameters?: readonly string[];
+  /** The policy in force until SetPolicy, as Rego text. Default: the tree's, which allows everything. */
+  readonly policy?: string;
+  /** Further rules of the guest's registries; plain HTTP to the gateway is allowed in any case. */
+  readonly registries?: readonly RegistryRule[] | ((network: GuestNetwork) => readonly RegistryRule[]);
+  /** PEM certificates that the guest trusts for registries beside the public ones. */
+  readonly extraRoots?: readonly string[];
+  /** The whole configuration of the Confidential Data Hub, in place of one made from `registries` and `extraRoots`. */
+  readonly hubConfig?: string | ((network: GuestNetwork) => string);
+  /** Memory of the guest with its containers, in bytes. Default: no limit. */
+  readonly memoryBytes?: number;
+  /** Where the log is appended to. Default: a file that goes with the guest. */
+  readonly logFile?: string;
+  /** Time for the agent to listen, in milliseconds. Default 60,000: the first start on a busy machine reads 200 MB. */
+  readonly startTimeoutMs?: number;
+  /** The guest's root directory. Default: the one that `make tree` builds. */
+  readonly tree?: string;
+  /** Default: `$NACRE_STATE_DIR`, else /run/nacre. */
+  readonly stateRoot?: string;
+  /** Gives up the start. */
+  readonly signal?: AbortSignal;
+}
+
+/** A guest with fewer bytes does not get its daemons up. */
+const MIN_MEMORY_BYTES: number = 128 * 1024 * 1024;
+
+/** Throws `usage` for what cannot be meant. */
+export function checkOptions(options: StartGuestOptions): void {
+  for (const { path, source, content } of options.files ?? []) {
+    if (!path.startsWith("/") || posix.normalize(path) !== path || path.endsWith("/")) {
+      throw new NacreError("usage", `extra file: expected a plain absolute path, got ${JSON.stringify(path)}`);
+    }
+    if ((source === undefined) === (content === undefined)) {
+      throw new NacreError("usage", `extra file ${path}: expected a source or a content`);
+    }
+  }
+  for (const parameter of options.kernelParameters ?? []) {
+    if (/[\n\0]/u.test(parameter)) throw new NacreError("usage", "kernel parameters: expected one line");
+  }
+  const { memoryBytes } = options;
+  if (memoryBytes !== undefined && !(Number.isSafeInteger(memoryBytes) && memoryBytes >= MIN_MEMORY_BYTES)) {
+    throw new NacreError("usage", `memory: expected at least ${MIN_MEMORY_BYTES} bytes, got ${memoryBytes}`);
+  }
+}
