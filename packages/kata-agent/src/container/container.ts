@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { AgentError, internalError } from "../error.ts";
 import { Code } from "@nacre/protocols";
 import type { Logger } from "../log.ts";
@@ -139,6 +140,8 @@ export class Container {
   async wait(execId: string, signal: AbortSignal): Promise<number> {
     const process = this.findProcess(execId);
     const status = await abortable(process.exited, signal);
+    // Calls that came together with this one, and are only a few promises behind, still find the process.
+    await setImmediate();
     if (this.#processes.get(process.execId) === process) this.#processes.delete(process.execId);
     process.close();
     return status;

@@ -8,6 +8,9 @@ export const EXIT_GRACE_MS = 500;
 
 const EMPTY = new Uint8Array(0);
 
+/** VEOF of a terminal in its default state. */
+const END_OF_TRANSMISSION = Uint8Array.of(4);
+
 export interface ProcessOptions {
   pid: number;
   /** The name on the wire; the container's id for its first process. */
@@ -62,9 +65,29 @@ export class Process {
   async writeStdin(bytes: Uint8Array, signal: AbortSignal): Promise<number> {
     if (this.#stdinClosed) throw internalError("Cannot get writer");
     if (bytes.length === 0) {
-      this.closeStdin();
+      await this.endStdin(signal);
       return 0;
     }
+    return this.#write(bytes, signal);
+  }
+
+  /**
+   * Ends the process's input as {@link closeStdin} does, but lets a terminal's program know: a terminal cannot be half
+   * closed, so the end-of-file character is typed before.
+   */
+  async endStdin(signal: AbortSignal): Promise<void> {
+    if (this.terminal && !this.#stdinClosed) {
+      try {
+        await this.#write(END_OF_TRANSMISSION, signal);
+      } catch {
+        // Nobody is there to read it: the input has ended either way.
+        signal.throwIfAborted();
+      }
+    }
+    this.closeStdin();
+  }
+
+  async #write(bytes: Uint8Array, signal: AbortSignal): Promise<number> {
     try {
       await this.#streams.stdin.write(bytes, signal);
       return bytes.length;

@@ -103,6 +103,18 @@ describe("Process", () => {
     expect(streams.stdin.ends).toBe(1);
   });
 
+  it("types the end of a terminal's input, once", async () => {
+    const { process, streams } = make({ terminal: true });
+    expect(await process.writeStdin(new Uint8Array(0), never)).toBe(0);
+    await process.endStdin(never);
+    expect(streams.stdin.written).toBe("\x04");
+    expect(streams.stdin.ends).toBe(1);
+    const gone = make({ terminal: true });
+    gone.streams.stdin.fail = Object.assign(new Error("write: EIO"), { code: "EIO" });
+    await gone.process.endStdin(never);
+    expect(gone.streams.stdin.ends).toBe(1);
+  });
+
   it("says that a terminal has ended, but not one that was closed here", async () => {
     const { process, streams } = make({ terminal: true });
     streams.stdout.end();
