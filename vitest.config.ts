@@ -17,6 +17,8 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/conformance/**/*.test.ts"],
           pool: "forks",
           maxWorkers: 2,
+          // A bound on hanging, not on speed: the machine may be busy.
+          testTimeout: 60_000,
         },
       },
       {
