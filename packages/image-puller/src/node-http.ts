@@ -2,6 +2,7 @@ import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request a
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { getCACertificates } from "node:tls";
 import { type Clock, type Http, type HttpRequest, type HttpResponse, OciError } from "oci-client";
+import { releaseMemory } from "./release-memory.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** A registry that sends nothing for this long is given up; blobs from slow stores pause for seconds. */
@@ -96,7 +97,10 @@ async function head(outgoing: ClientRequest, url: URL, idleMs: number): Promise<
 
 async function* body(response: IncomingMessage, failed: (error: unknown) => unknown): AsyncGenerator<Uint8Array> {
   try {
-    for await (const chunk of response) yield chunk as Uint8Array;
+    for await (const chunk of response) {
+      yield chunk as Uint8Array;
+      releaseMemory(chunk as Uint8Array);
+    }
   } catch (error) {
     throw failed(error);
   }

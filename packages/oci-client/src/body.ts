@@ -7,7 +7,7 @@ export async function readAll(what: string, body: AsyncIterable<Uint8Array>, lim
   for await (const chunk of body) {
     size += chunk.length;
     if (size > limit) throw new OciError("size", `${what}: longer than the limit of ${limit} bytes`);
-    chunks.push(chunk);
+    chunks.push(Uint8Array.from(chunk));
   }
   return Buffer.concat(chunks, size);
 }

@@ -80,7 +80,8 @@ export class RepositoryClient {
 
   /**
    * The bytes of a blob, exactly as many as its descriptor says. A connection that breaks is resumed where it broke;
-   * the caller checks the digest (DigestVerifier) while it reads, so no byte is hashed twice.
+   * the caller checks the digest (DigestVerifier) while it reads, so no byte is hashed twice. A part is valid only until
+   * the next one is asked for.
    *
    * @throws OciError `size` when the registry has more or fewer bytes.
    */

@@ -20,7 +20,7 @@ export interface HttpResponse {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
-  /** Read once. It breaks off with `network` when fewer bytes came than the headers announced. */
+  /** Read once; a part is valid only until the next one is asked for. It breaks off with `network` when fewer bytes came than the headers announced. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Gives up on the rest of the body. */
   discard(): void;

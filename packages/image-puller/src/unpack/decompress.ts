@@ -1,10 +1,11 @@
 import { createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from "node:zlib";
 import type { Compression } from "oci-client";
 import { PullError } from "../error.ts";
+import { releaseMemory } from "../release-memory.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** Large enough that handing work to zlib's thread costs little beside the work. */
-const OUTPUT_CHUNK: number = 256 * 1024;
+const OUTPUT_CHUNK: number = 128 * 1024;
 
 /** Turns the bytes of a layer blob into the bytes of its archive. */
 export interface Decompressor {
@@ -58,6 +59,7 @@ class ZlibInput implements Decompressor {
     stream.on("data", (chunk: Buffer) => {
       try {
         output(chunk);
+        releaseMemory(chunk);
       } catch (error) {
         stream.destroy(error as Error);
       }

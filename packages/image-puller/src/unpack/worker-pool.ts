@@ -5,7 +5,7 @@ import type { LayerPlan, UnpackedLayer } from "./layer-unpack.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
 
 /** Input on its way to a worker, per layer: enough to keep zlib fed while the network delivers the next part. */
-const CHUNK: number = 256 * 1024;
+const CHUNK: number = 128 * 1024;
 const CHUNKS_PER_LAYER = 4;
 /** More threads than this only wait for the disk. */
 const MAX_WORKERS = 4;
@@ -143,6 +143,8 @@ export class WorkerPool implements AsyncDisposable {
   #addSeat(): Seat {
     const worker = new Worker(this.#options.workerUrl, {
       name: "unpack",
+      // The thread makes few objects that live; a small nursery keeps its memory small.
+      resourceLimits: { maxYoungGenerationSizeMb: 2 },
       // The unpacker opens by system call and closes by Node, which would otherwise count the descriptors and warn.
       trackUnmanagedFds: false,
       ...(this.#options.execArgv === undefined ? {} : { execArgv: [...this.#options.execArgv] }),
