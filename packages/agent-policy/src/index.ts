@@ -1,1 +1,5 @@
-export {};
+export { type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
+export { PolicyError, type PolicyErrorCode } from "./error.ts";
+export { policyInput, type PolicyMethod } from "./input.ts";
+export { applyPatch, type Json } from "./json-patch.ts";
+export { DEFAULT_LIMITS, type PolicyLimits } from "./limits.ts";
