@@ -51,8 +51,8 @@ export interface HarnessOptions {
  * them and tells what was left behind.
  */
 export class ContainerHarness {
-  readonly directory: string = mkdtempSync("/run/nacre-test-");
-  readonly pod: string = `/nacre-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+  readonly directory: string = mkdtempSync("/run/nacre-container-");
+  readonly pod: string = `/nacre-container-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
   readonly rootfs: string = join(this.directory, "rootfs");
   readonly manager: ContainerManager;
   /** Resolves with the id of the first container that runs out of memory. */

@@ -12,6 +12,7 @@ afterEach(() => {
 });
 
 function update(version: 1 | 2, files: Readonly<Record<string, string>>, json: unknown): string[] {
+  fixture?.remove();
   fixture = new CgroupFixture(version, files);
   const log = recordingLogger();
   updateCgroup(fixture.cgroup, fromJson("grpc.LinuxResources", json) as grpc.LinuxResources, log.logger);
