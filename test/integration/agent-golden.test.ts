@@ -43,13 +43,10 @@ const LATER: ReadonlySet<string> = new Set<string>(UNIMPLEMENTED_METHODS);
 /** Rows of a frame type that has no answer: there is nothing to compare, and waiting would be a timed assertion. */
 const UNANSWERED = new Set(["wire/response-frame-from-client", "wire/unknown-frame-type"]);
 
-/** Rows that the recorder sent before an earlier row was answered; here they leave together with the first. */
-const TOGETHER: ReadonlyMap<string, readonly string[]> = new Map([
-  ["run/wait-concurrent-1", ["run/wait-concurrent-2-empty-exec-id"]],
-]);
-
 /** Rows recorded after the row that answers them, but sent before it. */
 const SENT_BEFORE: ReadonlyMap<string, readonly string[]> = new Map([
+  // Both waits were under way when the container ended.
+  ["run/stdin", ["run/wait-concurrent-1", "run/wait-concurrent-2-empty-exec-id"]],
   ["sandbox/destroy", ["sandbox/oom-pending-at-destroy", "sandbox/oom-second-pending-at-destroy"]],
 ]);
 
@@ -189,10 +186,6 @@ for (const [section, own] of Map.groupBy(rows.filter(relevant), ({ section }) =>
           if (early !== undefined) answers.set(id, send(client, early));
         }
         const answer = answers.get(row.id) ?? send(client, row);
-        for (const id of TOGETHER.get(row.id) ?? []) {
-          const other = own.find((candidate) => candidate.id === id);
-          if (other !== undefined) answers.set(id, send(client, other));
-        }
         const ours = withoutOwnCauses(shown(row, await answer), row);
         if (difference === undefined) expect(ours).toEqual(recorded(row));
         else {

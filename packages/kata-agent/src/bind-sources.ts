@@ -82,7 +82,8 @@ export function openWithoutLinks(syscalls: Syscalls, path: string, flags: number
   const root = openSync("/", OpenFlag.RDONLY | OpenFlag.DIRECTORY | OpenFlag.CLOEXEC);
   try {
     return syscalls.openat2(root, pathComponents(path).join("/") || ".", {
-      flags: flags | OpenFlag.NOFOLLOW | OpenFlag.CLOEXEC,
+      // Without O_NOFOLLOW: with it, O_PATH would open a link at the end instead of refusing it.
+      flags: flags | OpenFlag.CLOEXEC,
       resolve: NO_ESCAPE,
     });
   } catch (error) {

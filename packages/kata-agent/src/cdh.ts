@@ -1,4 +1,4 @@
-import { ImagePullService, type image } from "@nacre/protocols";
+import { type image, ImagePullService } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 
@@ -14,14 +14,15 @@ export interface DataHub {
    * signal's reason when that aborts; the hub then stops the pull.
    */
   pullImage(reference: string, bundle: string, signal: AbortSignal): Promise<image.ImagePullResponse>;
-  close(): void;
 }
 
-/** The hub behind a ttRPC address. The connection is made when it is first needed and made anew after it broke. */
+/**
+ * The hub behind a ttRPC address. Each pull has a connection of its own: ttRPC has no message that takes a call back,
+ * but a server ends the calls of a connection that is gone, and that is how the end of our caller reaches the registry.
+ */
 export class DataHubClient implements DataHub {
   readonly #address: string;
   readonly #pullTimeoutMs: number;
-  #connection: Promise<TtrpcClient> | undefined;
 
   constructor(options: { address: string; pullTimeoutMs: number }) {
     this.#address = options.address;
@@ -29,44 +30,30 @@ export class DataHubClient implements DataHub {
   }
 
   async pullImage(reference: string, bundle: string, signal: AbortSignal): Promise<image.ImagePullResponse> {
-    const client = await this.#connect();
-    signal.throwIfAborted();
+    const client = await this.#connect(signal);
+    const close = (): void => client.close();
+    signal.addEventListener("abort", close, { once: true });
     try {
+      signal.throwIfAborted();
       return await client.call(
         ImagePullService.methods.PullImage,
         { image_url: reference, bundle_path: bundle },
-        { timeoutMs: this.#pullTimeoutMs, signal },
+        { timeoutMs: this.#pullTimeoutMs },
       );
     } catch (cause) {
       signal.throwIfAborted();
       throw internalError(`pulling image ${reference}`, cause);
+    } finally {
+      signal.removeEventListener("abort", close);
+      client.close();
     }
   }
 
-  close(): void {
-    const connection = this.#connection;
-    this.#connection = undefined;
-    connection?.then(
-      (client) => client.close(),
-      () => undefined,
-    );
-  }
-
-  #connect(): Promise<TtrpcClient> {
-    this.#connection ??= this.#open();
-    return this.#connection;
-  }
-
-  async #open(): Promise<TtrpcClient> {
+  async #connect(signal: AbortSignal): Promise<TtrpcClient> {
     try {
-      const client = new TtrpcClient(await dial(this.#address, { timeoutMs: DIAL_TIMEOUT_MS }));
-      const forget = (): void => {
-        this.#connection = undefined;
-      };
-      client.closed.then(forget, forget);
-      return client;
+      return new TtrpcClient(await dial(this.#address, { timeoutMs: DIAL_TIMEOUT_MS, signal }));
     } catch (cause) {
-      this.#connection = undefined;
+      signal.throwIfAborted();
       throw internalError("the Confidential Data Hub cannot be reached", cause);
     }
   }

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
-import { fchmod, fchown, fstat, mkdirSync, write } from "node:fs";
-import { close } from "node:fs";
-import { promisify } from "node:util";
+import { closeSync, fchmodSync, fchownSync, fstatSync, mkdirSync, write } from "node:fs";
 
 import { At, FileType, hasCode, OpenFlag, SafeRoot, type Syscalls } from "@nacre/kata-sys-util";
 import type { grpc } from "@nacre/protocols";
@@ -15,12 +13,6 @@ export const MAX_UNFINISHED_COPIES = 32;
 
 /** The link's text, as the kernel limits it. */
 const MAX_LINK_BYTES = 4095;
-
-const fchmodAsync = promisify(fchmod);
-const fchownAsync = promisify(fchown);
-const fstatAsync = promisify(fstat);
-const closeAsync = promisify(close);
-const writeAsync = promisify(write);
 
 type Request = grpc.CopyFileRequest;
 
@@ -95,10 +87,10 @@ export class FileCopier {
       if (fd === undefined) throw internalError(`${request.path}: somebody else changed it meanwhile`);
     }
     try {
-      await fchownAsync(fd, owner(request.uid), owner(request.gid));
-      await fchmodAsync(fd, request.file_mode & 0o777);
+      fchownSync(fd, owner(request.uid), owner(request.gid));
+      fchmodSync(fd, request.file_mode & 0o777);
     } finally {
-      await closeAsync(fd);
+      closeSync(fd);
     }
   }
 
@@ -142,9 +134,9 @@ export class FileCopier {
     try {
       await writeAll(fd, request.data, offset);
       signal.throwIfAborted();
-      if ((await fstatAsync(fd)).size >= Number(request.file_size)) {
-        await fchownAsync(fd, owner(request.uid), owner(request.gid));
-        await fchmodAsync(fd, request.file_mode & 0o777);
+      if (fstatSync(fd).size >= Number(request.file_size)) {
+        fchownSync(fd, owner(request.uid), owner(request.gid));
+        fchmodSync(fd, request.file_mode & 0o777);
         if (this.#openFolderProbe(parent, target.name)) await this.#remove(parent, target.name);
         this.#syscalls.renameat2(parent.fd, hidden, parent.fd, target.name);
         this.#unfinished.delete(request.path);
@@ -153,7 +145,7 @@ export class FileCopier {
       }
       done = true;
     } finally {
-      await closeAsync(fd);
+      closeSync(fd);
       if (!done) {
         await this.#remove(parent, hidden);
         this.#unfinished.delete(request.path);
@@ -165,7 +157,7 @@ export class FileCopier {
   #openFolderProbe(parent: OpenFolder, name: string): boolean {
     const fd = this.#openFolder(parent, name);
     if (fd === undefined) return false;
-    close(fd, () => undefined);
+    closeSync(fd);
     return true;
   }
 
@@ -235,13 +227,20 @@ function hiddenName(name: string): string {
 async function writeAll(fd: number, data: Uint8Array, offset: number): Promise<void> {
   let written = 0;
   try {
-    while (written < data.length) {
-      const { bytesWritten } = await writeAsync(fd, data, written, data.length - written, offset + written);
-      written += bytesWritten;
-    }
+    while (written < data.length) written += await writeAt(fd, data.subarray(written), offset + written);
   } catch (cause) {
     throw internalError("write_all_at", cause);
   }
+}
+
+/** Off the event loop: a chunk is a mebibyte, and a full file system may take its time to say so. */
+function writeAt(fd: number, data: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    write(fd, data, 0, data.length, position, (error, written) => {
+      if (error === null) resolve(written);
+      else reject(error);
+    });
+  });
 }
 
 /** -1 leaves the owner alone; the kernel's "no change" is the largest unsigned value. */

@@ -34,11 +34,11 @@ const MAX_CAUSES = 16;
 
 /** Message and causes in the layout that the real agent sends: the message, then a list under "Caused by:". */
 export function describeError(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : typeof error === "string" ? error : "unknown error";
   const causes: string[] = [];
   let cause = error instanceof Error ? error.cause : undefined;
   while (cause !== undefined && cause !== null && causes.length < MAX_CAUSES) {
-    causes.push(cause instanceof Error ? cause.message : String(cause));
+    causes.push(cause instanceof Error ? cause.message : typeof cause === "string" ? cause : "unknown error");
     cause = cause instanceof Error ? cause.cause : undefined;
   }
   if (causes.length === 0) return message;
