@@ -15,6 +15,8 @@ import { checkOptions, type ExtraFile, type StartGuestOptions } from "./options.
 import type { GuestPlan } from "./plan.ts";
 import { createState, type GuestNetwork, readState } from "./state.ts";
 
+/** Of the repository that this package lies in. */
+const DEFAULT_TREE: string = resolve(import.meta.dirname, "../../../../build/guest-rootfs/tree");
 const DEFAULT_START_TIMEOUT_MS = 60_000;
 const POLICY_PATH = "/etc/kata-opa/default-policy.rego";
 /** Longest command line that x86 kernels take, in bytes. */
@@ -30,7 +32,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
   const root = options.stateRoot ?? stateRoot();
   const layout = guestLayout(root, randomBytes(ID_BYTES).toString("hex"));
   const network = chooseNetwork();
-  const tree = options.tree ?? defaultTree();
+  const tree = existingTree(options.tree ?? DEFAULT_TREE);
   createState(
     layout,
     {
@@ -129,9 +131,7 @@ async function runSupervisor(root: string, layout: GuestLayout, signal: AbortSig
   child.channel?.unref();
 }
 
-/** The tree of the repository that this package lies in. */
-function defaultTree(): string {
-  const tree = resolve(import.meta.dirname, "../../../../build/guest-rootfs/tree");
+function existingTree(tree: string): string {
   if (!existsSync(`${tree}/usr/bin/node`)) {
     throw new NacreError("environment", `the guest's root directory ${tree} is missing: run \`make tree\``);
   }
