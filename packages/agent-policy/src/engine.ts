@@ -201,6 +201,20 @@ export class PolicyEngine {
       throw failure(error);
     }
     this.#state = next;
+    setImmediate(() => this.#prepare());
+  }
+
+  /**
+   * A new state makes the engine compile the policy again at its next query, which takes as long as a small decision.
+   * It happens while the request that changed the state is carried out, and not when the next one waits for it.
+   */
+  #prepare(): void {
+    try {
+      this.#current?.engine.evaluate("true", "{}");
+    } catch (error) {
+      // Nobody waits for this query; the next one meets the same error and tells it.
+      if (!(error instanceof RegoError)) throw error;
+    }
   }
 
   /** An instance that ended, or that grew and would never give the memory back, is replaced; the state stays. */
