@@ -199,11 +199,14 @@ for (const [section, own] of Map.groupBy(rows.filter(relevant), ({ section }) =>
 }
 
 describe("the table of differences", () => {
-  it.runIf(data !== undefined)("names recorded rows only", () => {
-    for (const { id } of DIFFERENCES) {
-      expect([...seen].some((row) => (typeof id === "string" ? id === row : id.test(row)))).toBe(true);
-    }
-  });
+  // Which rows there are is known only where the recording is.
+  if (data !== undefined) {
+    it("names recorded rows only", () => {
+      for (const { id } of DIFFERENCES) {
+        expect([...seen].some((row) => (typeof id === "string" ? id === row : id.test(row)))).toBe(true);
+      }
+    });
+  }
 
   it("gives a reason for each", () => {
     for (const { why } of DIFFERENCES) expect(why).toMatch(/\w{3}/);
