@@ -5,12 +5,8 @@ import { RpcError, TtrpcClient, TtrpcServer } from "@nacre/ttrpc";
 import { dial, listen, type Listener } from "@nacre/vsock";
 import { afterEach, describe, expect, it } from "vitest";
 
+import { ALLOW_ALL, containerRequest } from "../fixtures/agent-requests.ts";
 import { type AgentOptions, startAgent, type TestAgent } from "../fixtures/agent-harness.ts";
-
-const ALLOW_ALL = `package agent_policy\n\n${Object.values(AgentService.methods)
-  .map(({ requestType }) => `default ${requestType.replace("grpc.", "")} := true`)
-  .filter((line, index, lines) => lines.indexOf(line) === index)
-  .join("\n")}\n`;
 
 const SHARED = "/run/kata-containers/shared/containers";
 const {
@@ -46,31 +42,10 @@ function inside(script: string): Promise<string> {
   return agent.inside("/bin/sh", "-c", script);
 }
 
-type Mount = Init<grpc.Mount>;
-
-function container(
-  id: string,
-  args: readonly string[],
-  over: { mounts?: Mount[]; storages?: Init<grpc.Storage>[] } = {},
-) {
-  return {
-    container_id: id,
-    exec_id: id,
-    storages: over.storages ?? [],
-    OCI: {
-      Version: "1.0.2",
-      Process: { Args: [...args], Env: ["PATH=/bin"], Cwd: "/", NoNewPrivileges: true },
-      Root: { Path: "/srv/peers/rootfs" },
-      Mounts: [{ destination: "/proc", source: "proc", type: "proc" }, ...(over.mounts ?? [])],
-      Linux: { CgroupsPath: `/pod/${id}`, Namespaces: [{ Type: "ipc" }, { Type: "uts" }, { Type: "mount" }] },
-    },
-  };
-}
-
 /** Runs a container to its end and returns what it printed. */
-async function run(rpc: TtrpcClient, request: ReturnType<typeof container>): Promise<string> {
+async function run(rpc: TtrpcClient, request: Init<grpc.CreateContainerRequest>): Promise<string> {
   await rpc.call(CreateContainer, request);
-  const { container_id } = request;
+  const container_id = request.container_id ?? "";
   await rpc.call(StartContainer, { container_id });
   let text = "";
   for (;;) {
@@ -140,9 +115,12 @@ describe("the sandbox", () => {
     await rpc.call(CreateSandbox, { hostname: "pod", storages: [SHM] });
     const mounts = [{ destination: "/dev/shm", source: SHM.mount_point ?? "", type: "bind", options: ["rbind"] }];
     expect(
-      await run(rpc, container("c1", ["sh", "-c", "cat /proc/sys/kernel/hostname; echo hi > /dev/shm/f"], { mounts })),
+      await run(
+        rpc,
+        containerRequest("c1", ["sh", "-c", "cat /proc/sys/kernel/hostname; echo hi > /dev/shm/f"], { mounts }),
+      ),
     ).toBe("pod\n");
-    expect(await run(rpc, container("c2", ["cat", "/dev/shm/f"], { mounts }))).toBe("hi\n");
+    expect(await run(rpc, containerRequest("c2", ["cat", "/dev/shm/f"], { mounts }))).toBe("hi\n");
   });
 });
 
@@ -159,9 +137,9 @@ describe("storages", () => {
     };
     const mounts = [{ destination: "/scratch", source: local.mount_point, type: "bind", options: ["rbind", "rw"] }];
     const once = { storages: [local], mounts };
-    await run(rpc, container("c1", ["sh", "-c", "echo kept > /scratch/f"], once));
+    await run(rpc, containerRequest("c1", ["sh", "-c", "echo kept > /scratch/f"], once));
     expect(await inside("stat -c '%a %g' /run/kata-containers/sandbox/local/scratch")).toBe("2770 100\n");
-    expect(await run(rpc, container("c2", ["cat", "/scratch/f"], once))).toBe("kept\n");
+    expect(await run(rpc, containerRequest("c2", ["cat", "/scratch/f"], once))).toBe("kept\n");
   });
 
   it("gives a volume to a group with all that is in it, and follows no link in it", async () => {
@@ -177,7 +155,7 @@ describe("storages", () => {
       mount_point: `${SHARED}/vol`,
       fs_group: { group_id: 2000 },
     };
-    await rpc.call(CreateContainer, container("c1", ["true"], { storages: [storage] }));
+    await rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages: [storage] }));
     expect(await inside(`cd ${SHARED} && stat -c '%n %a %g' vol vol/d vol/d/f`)).toBe(
       "vol 2775 2000\nvol/d 2775 2000\nvol/d/f 664 2000\n",
     );
@@ -196,12 +174,12 @@ describe("storages", () => {
       { ...SHM, mount_point },
       { driver: "local", mount_point },
     ]) {
-      await expect(rpc.call(CreateContainer, container("c1", ["true"], { storages: [storage] }))).rejects.toMatchObject(
-        {
-          code: 13,
-          message: expect.stringMatching(cause) as string,
-        },
-      );
+      await expect(
+        rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages: [storage] })),
+      ).rejects.toMatchObject({
+        code: 13,
+        message: expect.stringMatching(cause) as string,
+      });
     }
     expect(await inside("ls /run/kata-containers")).toBe("");
   });
@@ -211,9 +189,9 @@ describe("storages", () => {
     await rpc.call(CreateSandbox, {});
     await copy(rpc, "x", "/srv", 0o120777);
     const storage = { ...SHM, mount_point: `${SHARED}/x/peers` };
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { storages: [storage] }))).rejects.toBeInstanceOf(
-      RpcError,
-    );
+    await expect(
+      rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages: [storage] })),
+    ).rejects.toBeInstanceOf(RpcError);
     expect(await inside("grep -c ' /srv/peers ' /proc/self/mountinfo || true")).toBe("0\n");
   });
 });
@@ -226,9 +204,13 @@ describe("bind mounts that the host names", () => {
     const mounts = [
       { destination: "/etc/hosts", source: `${SHARED}/c1-hosts`, type: "bind", options: ["rbind", "ro"] },
     ];
-    const request = container("c1", ["sh", "-c", "cat /etc/hosts; (echo y > /etc/hosts) 2>/dev/null || echo ro"], {
-      mounts,
-    });
+    const request = containerRequest(
+      "c1",
+      ["sh", "-c", "cat /etc/hosts; (echo y > /etc/hosts) 2>/dev/null || echo ro"],
+      {
+        mounts,
+      },
+    );
     expect(await run(rpc, request)).toBe("127.0.0.1 x\nro\n");
     expect(await inside("grep -c kata-containers/c1 /proc/self/mountinfo || true")).toBe("0\n");
   });
@@ -241,7 +223,9 @@ describe("bind mounts that the host names", () => {
     await rpc.call(CreateSandbox, {});
     await copy(rpc, link, "/etc", 0o120777);
     const mounts = [{ destination: "/mnt", source: `${SHARED}/${source}`, type: "bind", options: ["rbind"] }];
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { mounts }))).rejects.toMatchObject({ code: 13 });
+    await expect(rpc.call(CreateContainer, containerRequest("c1", ["true"], { mounts }))).rejects.toMatchObject({
+      code: 13,
+    });
     expect(await inside("ls /run/kata-containers")).toBe("shared\n");
   });
 
@@ -250,15 +234,16 @@ describe("bind mounts that the host names", () => {
     await rpc.call(CreateSandbox, {});
     await copy(rpc, "f", "x");
     const mounts = [{ destination: "/mnt", source: "/srv/way/containers/f", type: "bind", options: ["rbind"] }];
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { mounts }))).rejects.toThrow("symbolic link");
+    await expect(rpc.call(CreateContainer, containerRequest("c1", ["true"], { mounts }))).rejects.toThrow(
+      "symbolic link",
+    );
   });
 
   it("refuses a root that is reached by a link", async () => {
     const rpc = await start();
     await rpc.call(CreateSandbox, {});
     await copy(rpc, "root", "/srv/peers/rootfs", 0o120777);
-    const request = container("c1", ["true"]);
-    request.OCI.Root.Path = `${SHARED}/root`;
+    const request = containerRequest("c1", ["true"], { root: `${SHARED}/root` });
     await expect(rpc.call(CreateContainer, request)).rejects.toMatchObject({
       code: 13,
       message: expect.stringContaining("failed to mount") as string,
@@ -312,7 +297,7 @@ describe("images pulled in the guest", () => {
       );
     });
     await rpc.call(CreateSandbox, {});
-    const request = container("c1", ["echo", "pulled"], { storages: [pullStorage("c1", "registry.test/a:1")] });
+    const request = containerRequest("c1", ["echo", "pulled"], { storages: [pullStorage("c1", "registry.test/a:1")] });
     expect(await run(rpc, request)).toBe("pulled\n");
     expect(asked).toEqual(["registry.test/a:1"]);
     expect(await inside("ls /run/kata-containers; grep -c kata-containers/c1 /proc/self/mountinfo || true")).toBe(
@@ -334,21 +319,21 @@ describe("images pulled in the guest", () => {
     await rpc.call(CreateSandbox, {});
     const caller = new AbortController();
     const storages = [pullStorage("c1", "registry.test/slow:1")];
-    const call = rpc.call(CreateContainer, container("c1", ["true"], { storages }), {
+    const call = rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages }), {
       timeoutMs: 60_000,
       signal: caller.signal,
     });
     call.catch(() => undefined);
     await started.promise;
     // Another container is made meanwhile: no lock spans the pull.
-    expect(await run(rpc, container("c2", ["echo", "meanwhile"]))).toBe("meanwhile\n");
+    expect(await run(rpc, containerRequest("c2", ["echo", "meanwhile"]))).toBe("meanwhile\n");
     client?.close();
     await stopped.promise;
     await expect(call).rejects.toBeInstanceOf(Error);
     client = new TtrpcClient(await dial(`unix://${agent?.socket ?? ""}`));
     // The id is free again as soon as the leftovers are gone.
     await expect.poll(() => inside("ls /run/kata-containers"), { timeout: 20_000 }).toBe("");
-    expect(await run(client, container("c1", ["echo", "again"]))).toBe("again\n");
+    expect(await run(client, containerRequest("c1", ["echo", "again"]))).toBe("again\n");
   });
 
   it("tells the hub's refusal with its cause", async () => {
@@ -356,7 +341,7 @@ describe("images pulled in the guest", () => {
     await hub(join(agent?.state ?? "", "vsock"), () => Promise.reject(new RpcError(13, "manifest unknown")));
     await rpc.call(CreateSandbox, {});
     const storages = [pullStorage("c1", "registry.test/none:1")];
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { storages }))).rejects.toMatchObject({
+    await expect(rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages }))).rejects.toMatchObject({
       code: 13,
       message: "pulling image registry.test/none:1\n\nCaused by:\n    manifest unknown",
     });
@@ -367,18 +352,20 @@ describe("images pulled in the guest", () => {
     const rpc = await start(WITH_HUB);
     await rpc.call(CreateSandbox, {});
     const named = pullStorage("c1", "r/a:1", { "io.kubernetes.cri.image-name": "r/b:1" });
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { storages: [named] }))).rejects.toThrow("r/b:1");
-    const elsewhere = { ...pullStorage("c1", "r/a:1"), mount_point: "/run/kata-containers/c2/rootfs" };
-    await expect(rpc.call(CreateContainer, container("c1", ["true"], { storages: [elsewhere] }))).rejects.toThrow(
-      "expected mount point /run/kata-containers/c1/rootfs",
+    await expect(rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages: [named] }))).rejects.toThrow(
+      "r/b:1",
     );
+    const elsewhere = { ...pullStorage("c1", "r/a:1"), mount_point: "/run/kata-containers/c2/rootfs" };
+    await expect(
+      rpc.call(CreateContainer, containerRequest("c1", ["true"], { storages: [elsewhere] })),
+    ).rejects.toThrow("expected mount point /run/kata-containers/c1/rootfs");
   });
 
   it("refuses a container type that the storage and the annotations do not agree on", async () => {
     const rpc = await start();
     await rpc.call(CreateSandbox, {});
     const annotations = { "io.kubernetes.cri.container-type": "sandbox" };
-    const request = container("p1", ["true"], { storages: [pullStorage("p1", "pause", annotations)] });
+    const request = containerRequest("p1", ["true"], { storages: [pullStorage("p1", "pause", annotations)] });
     await expect(rpc.call(CreateContainer, request)).rejects.toThrow("container type: the storage says sandbox");
   });
 });
