@@ -17,14 +17,10 @@ export interface AgentConfig {
   serverAddr: string;
   /** Port on which the log is offered; 0 writes it to standard output. Default 0. */
   logVport: number;
-  /** Time for one call to the Confidential Data Hub other than a pull. Default 50 s. */
-  cdhApiTimeoutMs: number;
   /** Time for a pull in the guest. Default 1200 s; the caller's own deadline usually ends it earlier. */
   imagePullTimeoutMs: number;
   /** Time for a component to open its socket. Default 6 s. */
   launchProcessTimeoutMs: number;
-  /** Size of a container's pipes in bytes; 0 leaves the kernel's default. Default 0. */
-  containerPipeSize: number;
   /** Default `api-server-rest`, which means all. */
   guestComponentsProcs: ComponentLevel;
   /** Absolute path of the OCI runtime; empty takes the first of RUNTIME_CANDIDATES that is there. TOML only. */
@@ -36,19 +32,14 @@ export interface AgentConfig {
 /** The policy that the image carries (section 4). */
 export const DEFAULT_POLICY_FILE = "/etc/kata-opa/default-policy.rego";
 
-/** The kernel's own limit (fs.pipe-max-size) for a process without CAP_SYS_RESOURCE; larger wishes are cut to it. */
-export const MAX_PIPE_SIZE = 1_048_576;
-
 export function defaultConfig(): AgentConfig {
   return {
     logLevel: "info",
     devMode: false,
     serverAddr: "vsock://-1:1024",
     logVport: 0,
-    cdhApiTimeoutMs: 50_000,
     imagePullTimeoutMs: 1_200_000,
     launchProcessTimeoutMs: 6_000,
-    containerPipeSize: 0,
     guestComponentsProcs: "api-server-rest",
     ociRuntime: "",
     policyFile: DEFAULT_POLICY_FILE,
@@ -144,17 +135,11 @@ export function applyKernelParameters(base: AgentConfig, parameters: readonly Ke
       case "agent.log_vport":
         config.logVport = parsePositive(key, value) ?? config.logVport;
         break;
-      case "agent.cdh_api_timeout":
-        config.cdhApiTimeoutMs = seconds(key, value, config.cdhApiTimeoutMs);
-        break;
       case "agent.image_pull_timeout":
         config.imagePullTimeoutMs = seconds(key, value, config.imagePullTimeoutMs);
         break;
       case "agent.launch_process_timeout":
         config.launchProcessTimeoutMs = seconds(key, value, config.launchProcessTimeoutMs);
-        break;
-      case "agent.container_pipe_size":
-        config.containerPipeSize = Math.min(parsePositive(key, value) ?? config.containerPipeSize, MAX_PIPE_SIZE);
         break;
       case "agent.guest_components_procs":
         config.guestComponentsProcs = parseComponentLevel(required(key, value));
@@ -199,17 +184,11 @@ export function applyToml(base: AgentConfig, text: string): TomlConfig {
       case "log_vport":
         config.logVport = integer(key, value, 0xffff_ffff);
         break;
-      case "cdh_api_timeout":
-        config.cdhApiTimeoutMs = duration(key, value);
-        break;
       case "image_pull_timeout":
         config.imagePullTimeoutMs = duration(key, value);
         break;
       case "launch_process_timeout":
         config.launchProcessTimeoutMs = duration(key, value);
-        break;
-      case "container_pipe_size":
-        config.containerPipeSize = Math.min(integer(key, value, 0x7fff_ffff), MAX_PIPE_SIZE);
         break;
       case "guest_components_procs":
         config.guestComponentsProcs = parseComponentLevel(textValue(key, value));
