@@ -25,15 +25,15 @@ export const ENTRIES: readonly Entry[] = [
 ];
 
 /** Bundles every daemon; the same sources give the same bytes, wherever the repository lies. */
-export async function bundle(): Promise<void> {
-  mkdirSync(BUNDLES, { recursive: true });
-  mkdirSync(SOURCE_MAPS, { recursive: true });
+export async function bundle(bundles: string = BUNDLES, sourceMaps: string = SOURCE_MAPS): Promise<void> {
+  mkdirSync(bundles, { recursive: true });
+  mkdirSync(sourceMaps, { recursive: true });
   const made = new Set<string>();
   for (const entry of ENTRIES) {
     const result = await build({
       absWorkingDir: ROOT,
       entryPoints: { [entry.name]: entry.source },
-      outdir: relative(ROOT, BUNDLES),
+      outdir: relative(ROOT, bundles),
       outExtension: { ".js": ".mjs" },
       bundle: true,
       platform: "node",
@@ -53,15 +53,15 @@ export async function bundle(): Promise<void> {
     });
     for (const file of result.outputFiles) {
       const name = basename(file.path);
-      if (name.endsWith(".map")) writeFileSync(join(SOURCE_MAPS, name), file.contents);
-      else writeFileSync(join(BUNDLES, name), file.contents, { mode: 0o755 });
+      if (name.endsWith(".map")) writeFileSync(join(sourceMaps, name), file.contents);
+      else writeFileSync(join(bundles, name), file.contents, { mode: 0o755 });
       made.add(name);
     }
   }
-  copyFileSync(koffiNativePath(), join(BUNDLES, NATIVE_NAME));
-  copyFileSync(join(ROOT, "packages/regorus-wasm/regorus.wasm"), join(BUNDLES, "regorus.wasm"));
+  copyFileSync(koffiNativePath(), join(bundles, NATIVE_NAME));
+  copyFileSync(join(ROOT, "packages/regorus-wasm/regorus.wasm"), join(bundles, "regorus.wasm"));
   made.add(NATIVE_NAME).add("regorus.wasm");
-  for (const folder of [BUNDLES, SOURCE_MAPS]) {
+  for (const folder of [bundles, sourceMaps]) {
     for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name), { recursive: true });
   }
 }

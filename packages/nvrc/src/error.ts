@@ -1,5 +1,5 @@
-/** What stopped the boot: `mount`, `device`, `cgroup`, `network` or `agent`; `pid` when it was not started as init. */
-export type NvrcErrorCode = "pid" | "mount" | "device" | "cgroup" | "network" | "agent";
+/** What stopped the boot. */
+export type NvrcErrorCode = "mount" | "device" | "cgroup" | "network" | "agent";
 
 /** The one error of this package; the guest powers off on every one of them. */
 export class NvrcError extends Error {

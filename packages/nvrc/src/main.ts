@@ -1,24 +1,22 @@
+import { fileURLToPath } from "node:url";
+
 import { linuxSyscalls, Reaper, recordingEffects } from "@nacre/kata-sys-util";
 
 import { type AgentEnd, startAgent } from "./agent.ts";
 import { mountCgroups } from "./cgroups.ts";
 import { makeDevices } from "./devices.ts";
-import { NvrcError } from "./error.ts";
 import { setHostname } from "./hostname.ts";
 import { stderrLog as log } from "./log.ts";
 import { loopbackUp } from "./loopback.ts";
 import { mountAll } from "./mounts.ts";
-import { failClosed, powerOffBy } from "./power-off.ts";
+import { failClosed, INIT_PID, type PowerOff, powerOffBy } from "./power-off.ts";
+import { versionLine } from "./version.ts";
 
 /** What a namespace does not hold is told, not done: this guest shares the kernel of the machine it runs on. */
 const effects = recordingEffects(({ name, args }) => log(`effect ${name} ${JSON.stringify(args)}`));
 
-const powerOff = powerOffBy(effects);
-const fail = failClosed(log, powerOff);
-
 /** The boot, in its order. */
-async function boot(): Promise<void> {
-  if (process.pid !== 1) throw new NvrcError("pid", `expected to be process 1, got ${process.pid}`);
+async function boot(powerOff: PowerOff): Promise<void> {
   // A request to end may come at any time, and the kernel drops signals that its first process does not handle.
   const asked = Promise.withResolvers<void>();
   process.on("SIGTERM", () => asked.resolve());
@@ -47,4 +45,12 @@ function describe(end: AgentEnd): string {
   return "code" in end ? `status ${end.code}` : `signal ${end.signal}`;
 }
 
-boot().catch(fail);
+if (process.pid === INIT_PID) {
+  const powerOff = powerOffBy(effects);
+  // First: from here on whatever goes wrong ends the guest.
+  const fail = failClosed(log, powerOff);
+  boot(powerOff).catch(fail);
+} else {
+  // Not for a machine that runs already: nothing is mounted, nobody is signalled.
+  process.stdout.write(`${versionLine(fileURLToPath(import.meta.url))}\n`);
+}

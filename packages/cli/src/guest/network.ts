@@ -15,15 +15,19 @@ const PREFIX_LENGTH = 30;
 const ATTEMPTS = 64;
 
 /** Chooses a network that no interface of this machine has. Two that choose at once differ, all but surely. */
-export function chooseNetwork(random: (below: number) => number = (below) => randomInt(below)): GuestNetwork {
-  const taken = new Set(
-    Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address)),
-  );
+export function chooseNetwork(
+  random: (below: number) => number = (below) => randomInt(below),
+  taken: ReadonlySet<string> = ownAddresses(),
+): GuestNetwork {
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const network = networkAt(random(NETWORKS));
     if (!taken.has(network.gateway)) return network;
   }
   throw new NacreError("environment", "network: expected a free network in 198.18.0.0/15, got none");
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
 }
 
 export function networkAt(index: number): GuestNetwork {
