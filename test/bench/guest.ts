@@ -1,4 +1,4 @@
-import { AgentService, fromJson, type grpc } from "@nacre/protocols";
+import { AgentService, fromJson } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { createContainerBody, createSandboxBody } from "../fixtures/pod.ts";
@@ -18,14 +18,11 @@ export async function benchGuest(): Promise<BenchRow[]> {
     const guest = await startTestGuest({ policy: "allow-all" });
     try {
       const client = new TtrpcClient(await dial(guest.agentAddress, {}));
-      await client.call(
-        CreateSandbox,
-        fromJson("grpc.CreateSandboxRequest", createSandboxBody("bench", "bench")) as grpc.CreateSandboxRequest,
-      );
+      await client.call(CreateSandbox, fromJson("grpc.CreateSandboxRequest", createSandboxBody("bench", "bench")));
       for (const times of [first, again]) {
         const id = `pull-${times === first ? "first" : "again"}`;
         const body = createContainerBody({ id, sandboxId: "bench", image: guest.image, args: ["true"] });
-        const request = fromJson("grpc.CreateContainerRequest", body) as grpc.CreateContainerRequest;
+        const request = fromJson("grpc.CreateContainerRequest", body);
         const begin = performance.now();
         await client.call(CreateContainer, request);
         times.push(performance.now() - begin);
