@@ -1,0 +1,199 @@
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { CredentialStore, parseRegistryConfig } from "oci-client";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { linuxSyscalls, mountInfo } from "@nacre/kata-sys-util";
+import { ImagePuller, type ImagePullerOptions, NodeHttp, systemClock, WorkerPool } from "@nacre/image-puller";
+import { busyboxImage, pushImage, type Registry, startRegistry } from "../fixtures/registry.ts";
+import { tar } from "../fixtures/tar.ts";
+
+const sys = linuxSyscalls();
+const WORKER = new URL(import.meta.resolve("@nacre/image-puller/unpack-worker"));
+
+let registry: Registry;
+let http: NodeHttp;
+let pool: WorkerPool;
+let dir = "";
+const servers: Server[] = [];
+beforeAll(async () => {
+  registry = await startRegistry();
+  http = new NodeHttp();
+  pool = new WorkerPool({ workerUrl: WORKER, workers: 1 });
+});
+afterAll(async () => {
+  await pool.close();
+  http.close();
+  await registry.close();
+});
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "nacre-net-"));
+});
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+  for (const { mountPoint } of (await mountInfo()).toReversed()) {
+    if (mountPoint.startsWith(`${dir}/`)) await sys.umount2(mountPoint);
+  }
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** A puller whose registry at `address`, if any, is plain HTTP. */
+async function open(address: string, options: Partial<ImagePullerOptions> = {}): Promise<ImagePuller> {
+  return await ImagePuller.open({
+    workDir: join(dir, "image"),
+    http,
+    clock: systemClock,
+    sys,
+    unpacking: pool,
+    registries: parseRegistryConfig({ registry: address === "" ? [] : [{ location: address, insecure: true }] }),
+    retry: { attempts: 3, firstPauseMs: 10, longestPauseMs: 20 },
+    ...options,
+  });
+}
+const bundle = (name = "b"): string => join(dir, name);
+const leftovers = (): string[] => [
+  ...["layers", "overlays", "tmp"].flatMap((store) => readdirSync(join(dir, "image", store))),
+  ...readdirSync(dir).filter((name) => name !== "image"),
+];
+
+interface Exchange {
+  readonly path: string;
+  readonly range: string | undefined;
+  /** The registry's own answer; its head is set on the response. */
+  readonly body: Buffer;
+  /** A blob large enough for something to happen on its way. */
+  readonly large: boolean;
+  readonly response: ServerResponse;
+}
+
+/** A front of the registry that does to its answers what the test says; returns its address. */
+async function front(handle: (exchange: Exchange) => void): Promise<string> {
+  const server = createServer((request, response) => {
+    const path = request.url ?? "";
+    const accept = request.headers.accept ?? "*/*";
+    registry.send("GET", path, undefined, { accept }).then(
+      ({ status, headers, body }) => {
+        response.statusCode = status;
+        response.setHeader("content-type", headers["content-type"] ?? "");
+        const large = path.includes("/blobs/") && body.length > 100_000;
+        handle({ path, range: request.headers.range, body, large, response });
+      },
+      () => response.destroy(),
+    );
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const SIZE = 500_000;
+const noise = Buffer.from(Array.from({ length: SIZE }, (_, n) => Math.imul(n, 2654435761) >>> 24));
+const layers = [tar([{ name: "large", data: noise }])];
+const sizeOf = (name = "b"): number => lstatSync(join(dir, name, "rootfs/large")).size;
+
+describe("TLS and credentials", () => {
+  it.each(["none", "basic", "token"] as const)("with an extra root, authentication: %s", async (auth) => {
+    await using secure = await startRegistry({ tls: true, auth });
+    const image = await busyboxImage(secure, "test/bb:v1");
+    const credentials = (password: string): CredentialStore => {
+      const entry = { auth: Buffer.from(`testuser:${password}`).toString("base64") };
+      return CredentialStore.parse(Buffer.from(JSON.stringify({ auths: { [secure.address]: entry } })));
+    };
+    const trusting = new NodeHttp({ extraRoots: [secure.ca ?? ""] });
+    const right = await open("", { http: trusting, credentials: credentials("test:password") });
+    await right.pull(image.reference, bundle("right"));
+    expect(existsSync(join(dir, "right/rootfs/bin/sh"))).toBe(true);
+
+    const untrusting = await open("", { credentials: credentials("test:password") });
+    await expect(untrusting.pull(image.reference, bundle())).rejects.toThrow("error sending request for url");
+    if (auth !== "none") {
+      const wrong = await open("", { http: trusting, credentials: credentials("wrong") });
+      await expect(wrong.pull(image.reference, bundle())).rejects.toThrow("Not authorized");
+      const anonymous = await open("", { http: trusting });
+      await expect(anonymous.pull(image.reference, bundle())).rejects.toThrow("Not authorized");
+    }
+    expect(readdirSync(dir).toSorted()).toEqual(["image", "right"]);
+    trusting.close();
+  });
+});
+
+describe("bad networks", () => {
+  it("a download that breaks again and again still becomes whole", async () => {
+    await pushImage(registry, "test/broken:v1", { layers, compression: "none" });
+    const ranges: (string | undefined)[] = [];
+    const address = await front(({ body, large, range, response }) => {
+      if (!large) return void response.end(body);
+      ranges.push(range);
+      const from = Number(/bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0);
+      response.writeHead(from === 0 ? 200 : 206, {
+        "content-length": body.length - from,
+        "content-range": `bytes ${from}-${body.length - 1}/${body.length}`,
+      });
+      if (ranges.length > 4) response.end(body.subarray(from));
+      else response.write(body.subarray(from, from + 50_000), () => response.socket?.destroySoon());
+    });
+    await (await open(address)).pull(`${address}/test/broken:v1`, bundle());
+    expect(sizeOf()).toBe(SIZE);
+    expect(ranges).toHaveLength(5);
+    for (const range of ranges.slice(1)) expect(range).toMatch(/^bytes=[1-9]\d*-$/);
+  });
+
+  it("a registry that falls silent is given up", async () => {
+    const address = await front(() => undefined);
+    const impatient = new NodeHttp({ idleTimeoutMs: 50 });
+    const puller = await open(address, { http: impatient });
+    await expect(puller.pull(`${address}/test/x:v1`, bundle())).rejects.toThrow(`no data from ${address} for 50 ms`);
+    expect(leftovers()).toEqual([]);
+    impatient.close();
+  });
+
+  it("a blob that is not what its digest says is refused", async () => {
+    await pushImage(registry, "test/forged:v1", { layers, compression: "none" });
+    const address = await front(({ body, large, response }) => {
+      const middle = body.length >> 1;
+      if (large) body[middle] = (body[middle] ?? 0) ^ 1;
+      response.end(body);
+    });
+    const puller = await open(address);
+    await expect(puller.pull(`${address}/test/forged:v1`, bundle())).rejects.toThrow("layer: expected digest sha256:");
+    expect(leftovers()).toEqual([]);
+  });
+
+  it("aborting ends download and unpacking, not those of others, and the next pull works", async () => {
+    await pushImage(registry, "test/abort:v1", { layers });
+    const stalled = Promise.withResolvers<void>();
+    let stall = true;
+    const address = await front(({ body, large, response }) => {
+      if (!stall || !large) return void response.end(body);
+      response.setHeader("content-length", body.length);
+      response.write(body.subarray(0, 200_000), () => stalled.resolve());
+    });
+    const puller = await open(address);
+    const image = `${address}/test/abort:v1`;
+    const first = new AbortController();
+    const pulling = puller.pull(image, bundle(), first.signal);
+    pulling.catch(() => undefined);
+    await stalled.promise;
+    // A second one comes to wait for the same layer.
+    const second = new AbortController();
+    const waiting = puller.pull(image, bundle("second"), second.signal);
+    waiting.catch(() => undefined);
+    while (!existsSync(join(bundle("second"), "config.json"))) await turn();
+    first.abort(new Error("the deadline has passed"));
+    await expect(pulling).rejects.toThrow("the deadline has passed");
+    expect(existsSync(bundle())).toBe(false);
+    expect(existsSync(bundle("second"))).toBe(true);
+    second.abort(new Error("and now this one"));
+    await expect(waiting).rejects.toThrow("and now this one");
+    expect(leftovers()).toEqual([]);
+    stall = false;
+    await puller.pull(image, bundle());
+    expect(sizeOf()).toBe(SIZE);
+  });
+});
