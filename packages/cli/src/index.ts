@@ -1,3 +1,6 @@
+export { Agent, AgentRefusal } from "./agent.ts";
+export { attach, type Screen, type Streams } from "./attach.ts";
+export type { ContainerRecord } from "./container-store.ts";
 export { describeError, NacreError, type NacreErrorCode } from "./error.ts";
 export { sweep } from "./guest/cleanup.ts";
 export { findGuest, type Guest, listGuests, stopGuest } from "./guest/guest.ts";
@@ -5,3 +8,7 @@ export type { RegistryRule } from "./guest/hub-config.ts";
 export type { ExtraFile, StartGuestOptions } from "./guest/options.ts";
 export { startGuest } from "./guest/start.ts";
 export type { GuestNetwork } from "./guest/state.ts";
+export { type GuestRegistries, guestRegistries } from "./guest-registries.ts";
+export { readImageConfig } from "./image.ts";
+export { Pod, type ProcessIds } from "./pod.ts";
+export { containerProcess, execProcess, type ProcessOptions } from "./process-spec.ts";

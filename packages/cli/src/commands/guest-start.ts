@@ -1,0 +1,80 @@
+import { type Command, command } from "../command.ts";
+import { type Context, note, print } from "../context.ts";
+import { NacreError } from "../error.ts";
+import type { Guest } from "../guest/guest.ts";
+import type { StartGuestOptions } from "../guest/options.ts";
+import { startGuest } from "../guest/start.ts";
+import { readInput } from "../input-file.ts";
+import { sweepAbandoned } from "../sweep-abandoned.ts";
+
+export const guestStart: Command = command({
+  name: "guest start",
+  usage: "",
+  summary: "Start a simulated guest and print its addresses",
+  details: `
+The guest runs in namespaces of its own until nacre guest stop. Its registry configuration speaks plain HTTP to the
+gateway and to what --insecure-registry names, TLS to all others.`,
+  arity: { min: 0, max: 0 },
+  flags: {
+    policy: { type: "string", value: "FILE", help: "Rego policy in force from the start; default: allow everything" },
+    "insecure-registry": { type: "string", multiple: true, value: "NAME", help: "registry without TLS" },
+    "registry-ca": {
+      type: "string",
+      multiple: true,
+      value: "FILE",
+      help: "authority of a registry's certificate, PEM",
+    },
+    kernel: { type: "string", multiple: true, value: "KEY=VALUE", help: "kernel parameter, such as agent.log=debug" },
+    memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
+  },
+  async run({ flags }, context) {
+    await sweepAbandoned(context);
+    const policy = flags.policy === undefined ? undefined : await readInput(flags.policy, context);
+    const guest = await startNoted(context, {
+      ...(policy === undefined ? {} : { policy }),
+      registries: flags["insecure-registry"].map((prefix) => ({ prefix, insecure: true })),
+      extraRoots: await Promise.all(flags["registry-ca"].map((path) => readInput(path, context))),
+      kernelParameters: flags.kernel,
+      ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
+    });
+    print(context, guestJson(guest), guestText(guest));
+  },
+});
+
+/** Starts a guest and tells how long it took. */
+export async function startNoted(context: Context, options: StartGuestOptions): Promise<Guest> {
+  const began = performance.now();
+  const guest = await startGuest({ ...options, signal: context.interrupts.signal });
+  note(context, `guest ${guest.id} is up after ${Math.round(performance.now() - began)} ms`);
+  return guest;
+}
+
+/** What programs get to know of a guest. */
+export function guestJson(guest: Guest): object {
+  return {
+    id: guest.id,
+    agent: guest.agentAddress,
+    hybrid: guest.hybridAddress,
+    gateway: guest.gateway,
+    address: guest.address,
+    created: guest.created,
+    log: guest.logFile,
+    pid: guest.initPid,
+  };
+}
+
+function guestText(guest: Guest): string {
+  return [
+    `guest    ${guest.id}`,
+    `agent    ${guest.agentAddress}`,
+    `hybrid   ${guest.hybridAddress}`,
+    `gateway  ${guest.gateway} (this machine, as the guest sees it)`,
+    `address  ${guest.address}`,
+    `log      ${guest.logFile}`,
+  ].join("\n");
+}
+
+function mebibytes(text: string): number {
+  if (!/^\d{1,7}$/u.test(text)) throw new NacreError("usage", `--memory: expected a number of MiB, got ${text}`);
+  return Number(text) * 1024 * 1024;
+}

@@ -1,0 +1,29 @@
+import type { Command } from "../command.ts";
+import { doctor } from "./doctor.ts";
+import { exec } from "./exec.ts";
+import { guestList } from "./guest-list.ts";
+import { guestLogs } from "./guest-logs.ts";
+import { guestStart } from "./guest-start.ts";
+import { guestStop } from "./guest-stop.ts";
+import { policyCheck } from "./policy-check.ts";
+import { ps } from "./ps.ts";
+import { rm } from "./rm.ts";
+import { rpc } from "./rpc.ts";
+import { run } from "./run.ts";
+import { stats } from "./stats.ts";
+
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
+  doctor,
+  guestStart,
+  guestList,
+  guestStop,
+  guestLogs,
+  run,
+  exec,
+  ps,
+  stats,
+  rm,
+  rpc,
+  policyCheck,
+];

@@ -1,0 +1,47 @@
+import { NodeHttp, systemClock } from "@nacre/image-puller";
+import { expandReference, type ImageConfig, parseReference, RepositoryClient } from "oci-client";
+
+import { NacreError } from "./error.ts";
+import type { GuestRegistries } from "./guest-registries.ts";
+
+/** GOARCH names of the processors that Node runs on. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+
+/**
+ * Reads an image's configuration from its registry, as a runtime on the host does: the guest merges none. The reference is
+ * looked for where the guest will look. Throws NacreError.
+ */
+export async function readImageConfig(
+  reference: string,
+  registries: GuestRegistries,
+  signal?: AbortSignal,
+): Promise<ImageConfig> {
+  const http = new NodeHttp({ extraRoots: registries.extraRoots });
+  const platform = { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch };
+  const failures: unknown[] = [];
+  for (const source of sources(reference, registries)) {
+    try {
+      const client = new RepositoryClient(source.reference, {
+        http,
+        clock: systemClock,
+        insecure: source.insecure,
+        credentials: registries.credentials?.find(source.reference),
+      });
+      const { manifest } = await client.resolve(platform, signal);
+      return await client.config(manifest.config, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures.push(error);
+    }
+  }
+  // The first place is the one that was meant; the others are its stand-ins.
+  throw new NacreError("input", `image ${reference}`, { cause: failures[0] });
+}
+
+function sources(reference: string, { rules }: GuestRegistries): ReturnType<typeof expandReference> {
+  try {
+    return expandReference(rules, parseReference(reference));
+  } catch (cause) {
+    throw new NacreError("usage", `image ${reference}`, { cause });
+  }
+}

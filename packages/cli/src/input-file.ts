@@ -1,0 +1,15 @@
+import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+
+import type { Context } from "./context.ts";
+import { NacreError } from "./error.ts";
+
+/** The text of a file, or of standard input for `-`. Throws NacreError `input`. */
+export async function readInput(path: string, context: Pick<Context, "stdin">): Promise<string> {
+  if (path === "-") return await text(context.stdin);
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new NacreError("input", "a file cannot be read", { cause });
+  }
+}
