@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import { configFromKernel, ConfigError, DEFAULT_SOCKET, DEFAULT_WORK_DIR, parseConfig } from "../src/index.ts";
+import { filePath } from "../src/config.ts";
+import { parseToml } from "../src/load-config.ts";
+
+describe("parseConfig", () => {
+  it("has defaults for everything", () => {
+    expect(parseConfig({})).toEqual({
+      socket: DEFAULT_SOCKET,
+      logLevel: "info",
+      image: { workDir: DEFAULT_WORK_DIR, concurrentDownloads: 3, extraRoots: [] },
+    });
+  });
+
+  it("reads the settings of the image section", async () => {
+    const text = `
+      socket = "unix:///run/x.sock"
+      [kbc]
+      name = "cc_kbc"
+      [log]
+      level = "debug"
+      [image]
+      work_dir = "/w"
+      max_concurrent_layer_downloads_per_image = 7
+      authenticated_registry_credentials_uri = "file:///a.json"
+      registry_configuration_uri = "file:///r.toml"
+      extra_root_certificates = ["PEM"]
+      [[image.registry_config.registry]]
+      location = "r.test"
+      insecure = true
+    `;
+    expect(parseConfig(await parseToml("x", text))).toEqual({
+      socket: "unix:///run/x.sock",
+      logLevel: "debug",
+      image: {
+        workDir: "/w",
+        concurrentDownloads: 7,
+        credentialsUri: "file:///a.json",
+        registriesUri: "file:///r.toml",
+        extraRoots: ["PEM"],
+        registries: {
+          searchRegistries: ["docker.io"],
+          rules: [{ prefix: "r.test", location: "r.test", insecure: true, blocked: false, mirrors: [] }],
+        },
+      },
+    });
+  });
+
+  it.each<[unknown, string]>([
+    [[], "configuration is not a table"],
+    [{ sockets: "x" }, "configuration has the unknown key sockets"],
+    [{ socket: 1 }, "socket is not a text"],
+    [{ log: { level: "loud" } }, 'log.level is "loud"'],
+    [{ image: { workdir: "/x" } }, "[image] has the unknown key workdir"],
+    [{ image: { max_concurrent_layer_downloads_per_image: 0 } }, "is not a number from 1 to 64"],
+    [{ image: { extra_root_certificates: "PEM" } }, "not a list of PEM certificates"],
+    [{ image: { image_security_policy_uri: "kbs:///default/security-policy/test" } }, "does not verify signatures"],
+    [{ image: { image_security_policy: "{}" } }, "does not verify signatures"],
+    [{ image: { sigstore_config_uri: "file:///s" } }, "does not verify signatures"],
+    [{ image: { image_pull_proxy: { https_proxy: "http://p" } } }, "does not use proxies"],
+    [{ image: { authenticated_registry_credentials_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
+    [{ image: { registry_configuration_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
+    [{ image: { registry_config: { registry: [{}] } } }, "needs a prefix or a location"],
+    [{ credentials: [{ path: "/run/x", resource_uri: "kbs:///a/b/c" }] }, "does not fetch resources"],
+  ])("refuses %j", (value, why) => {
+    expect(() => parseConfig(value)).toThrow(why);
+  });
+
+  it("refuses what is not TOML, naming the file", async () => {
+    await expect(parseToml("/etc/x.conf", "= 1")).rejects.toThrow("/etc/x.conf is not TOML");
+  });
+});
+
+describe("configFromKernel", () => {
+  it("takes the credentials' place and nothing inside quotes", () => {
+    expect(configFromKernel("quiet agent.image_registry_auth=file:///a.json").image.credentialsUri).toBe(
+      "file:///a.json",
+    );
+    expect(configFromKernel('x="y agent.image_registry_auth=file:///a.json"').image).not.toHaveProperty(
+      "credentialsUri",
+    );
+  });
+
+  it.each([
+    ["agent.enable_signature_verification=true", "does not verify signatures"],
+    ["agent.https_proxy=http://p", "does not use proxies"],
+    ["agent.http_proxy=http://p", "does not use proxies"],
+    ["agent.image_registry_auth=kbs:///a/b/c", "expected file:///PATH"],
+  ])("refuses %s", (line, why) => {
+    expect(() => configFromKernel(line)).toThrow(why);
+    expect(() => configFromKernel(line)).toThrow(ConfigError);
+  });
+});
+
+describe("filePath", () => {
+  it.each([
+    ["file:///a/b", "/a/b"],
+    ["/a/b", "/a/b"],
+  ])("%s", (uri, path) => {
+    expect(filePath("x", uri)).toBe(path);
+  });
+
+  it.each(["kbs:///a/b/c", "http://a/b", "a/b", "file://a/b", ""])("refuses %j", (uri) => {
+    expect(() => filePath("x", uri)).toThrow("expected file:///PATH");
+  });
+});
