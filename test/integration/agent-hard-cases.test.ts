@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -187,7 +188,15 @@ describe("the end of the sandbox", () => {
     await rpc.call(DestroySandbox, {});
     expect(await wait).toEqual({ status: 137 });
     expect(await agent?.exited).toBe(0);
-    expect(agent?.log()).toContain("sandbox destroyed");
+    expect(agent?.log()).toContain("the agent ends");
+  });
+
+  it("is also what SIGTERM is answered with, socket removed", async () => {
+    await start();
+    expect(await inside("ls /run/vsock")).toBe("1024.sock\n");
+    await inside("kill -TERM $(cat /proc/1/task/1/children)");
+    expect(await agent?.exited).toBe(0);
+    expect(readdirSync(join(agent?.state ?? "", "vsock"))).toEqual([]);
   });
 });
 

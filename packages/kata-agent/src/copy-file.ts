@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { closeSync, fchmodSync, fchownSync, fstatSync, mkdirSync, write } from "node:fs";
 
 import { At, FileType, hasCode, OpenFlag, SafeRoot, type Syscalls } from "@nacre/kata-sys-util";
@@ -22,6 +21,13 @@ interface Target {
   readonly name: string;
 }
 
+/** A file of which a part has come. */
+interface Unfinished {
+  readonly parents: readonly string[];
+  /** The name under which the parts gather. */
+  readonly hidden: string;
+}
+
 /**
  * CopyFile (section 1.4, golden-findings 13): files, folders and symbolic links below one root and nowhere else. Parts
  * of a file gather under a hidden name of its own and get their real name when the announced size is reached.
@@ -32,8 +38,9 @@ export class FileCopier {
   readonly #tree: GuestTree;
   /** One copy at a time: calls are short, and the host sends them in order. */
   readonly #mutex = new Mutex();
-  /** Hidden names by target, oldest first. */
-  readonly #unfinished = new Map<string, Target>();
+  /** By the target's path below the root, oldest first. */
+  readonly #unfinished = new Map<string, Unfinished>();
+  #copies = 0;
 
   constructor(syscalls: Syscalls, root: string) {
     this.#syscalls = syscalls;
@@ -122,39 +129,59 @@ export class FileCopier {
   }
 
   async #regular(parent: OpenFolder, target: Target, request: Request, signal: AbortSignal): Promise<void> {
-    const hidden = hiddenName(target.name);
-    const offset = Number(request.offset);
-    if (offset === 0) await this.#remove(parent, hidden);
+    const key = [...target.parents, target.name].join("/");
+    if (request.offset === 0n) await this.#forgetCopy(key);
+    const known = this.#unfinished.get(key);
+    const hidden = known?.hidden ?? this.#hiddenName();
     const fd = this.#syscalls.openat2(parent.fd, hidden, {
-      flags: OpenFlag.WRONLY | OpenFlag.CREAT | OpenFlag.NOFOLLOW | OpenFlag.CLOEXEC,
-      mode: 0o600,
+      flags: OpenFlag.WRONLY | OpenFlag.NOFOLLOW | (known === undefined ? OpenFlag.CREAT | OpenFlag.EXCL : 0),
+      ...(known === undefined ? { mode: 0o600 } : {}),
       resolve: NO_ESCAPE,
     });
+    this.#unfinished.delete(key);
+    this.#unfinished.set(key, { parents: target.parents, hidden });
     let done = false;
     try {
-      await writeAll(fd, request.data, offset);
+      await writeAll(fd, request.data, Number(request.offset));
       signal.throwIfAborted();
       if (fstatSync(fd).size >= Number(request.file_size)) {
         fchownSync(fd, owner(request.uid), owner(request.gid));
         fchmodSync(fd, request.file_mode & 0o777);
-        if (this.#openFolderProbe(parent, target.name)) await this.#remove(parent, target.name);
+        if (this.#isFolder(parent, target.name)) await this.#remove(parent, target.name);
         this.#syscalls.renameat2(parent.fd, hidden, parent.fd, target.name);
-        this.#unfinished.delete(request.path);
-      } else {
-        await this.#remember(request.path, target);
+        this.#unfinished.delete(key);
       }
       done = true;
     } finally {
       closeSync(fd);
-      if (!done) {
-        await this.#remove(parent, hidden);
-        this.#unfinished.delete(request.path);
-      }
+      if (!done) await this.#forgetCopy(key);
+    }
+    const [oldest] = this.#unfinished.keys();
+    if (this.#unfinished.size > MAX_UNFINISHED_COPIES && oldest !== undefined) await this.#forgetCopy(oldest);
+  }
+
+  /** A name that no host sends by accident, of one copy alone, so that `a.txt` and `a.md` do not share one. */
+  #hiddenName(): string {
+    this.#copies += 1;
+    return `.copy-${process.pid}-${this.#copies}.tmp`;
+  }
+
+  /** Removes what has come of a file, if anything. */
+  async #forgetCopy(key: string): Promise<void> {
+    const unfinished = this.#unfinished.get(key);
+    if (unfinished === undefined) return;
+    this.#unfinished.delete(key);
+    try {
+      using parent = this.#tree.open(unfinished.parents);
+      await this.#remove(parent, unfinished.hidden);
+    } catch (error) {
+      // Its folder may be gone; then the file is, too.
+      if (!isNoFolder(error)) throw error;
     }
   }
 
   /** Whether a folder stands where a file is to go; a rename puts a file over a file at once, but not over a folder. */
-  #openFolderProbe(parent: OpenFolder, name: string): boolean {
+  #isFolder(parent: OpenFolder, name: string): boolean {
     const fd = this.#openFolder(parent, name);
     if (fd === undefined) return false;
     closeSync(fd);
@@ -165,22 +192,6 @@ export class FileCopier {
   async #remove(parent: OpenFolder, name: string): Promise<void> {
     using folder = SafeRoot.open(parent.path, { sys: this.#syscalls });
     await folder.removeTree(name);
-  }
-
-  async #remember(path: string, target: Target): Promise<void> {
-    this.#unfinished.delete(path);
-    this.#unfinished.set(path, target);
-    if (this.#unfinished.size <= MAX_UNFINISHED_COPIES) return;
-    const [oldest] = this.#unfinished;
-    if (oldest === undefined) return;
-    this.#unfinished.delete(oldest[0]);
-    try {
-      using parent = this.#tree.open(oldest[1].parents);
-      await this.#remove(parent, hiddenName(oldest[1].name));
-    } catch (error) {
-      // Its folder may be gone; then the file is, too.
-      if (!isNoFolder(error)) throw error;
-    }
   }
 }
 
@@ -217,11 +228,6 @@ export function checkRequest(request: Request): number {
     throw internalError(`${request.data.length} bytes at ${request.offset} do not fit a file of ${request.file_size}`);
   }
   return type;
-}
-
-/** A name that no host sends by accident, of the target's own, so that `a.txt` and `a.md` do not share one. */
-function hiddenName(name: string): string {
-  return `.copy-${createHash("sha256").update(name).digest("hex").slice(0, 32)}.tmp`;
 }
 
 async function writeAll(fd: number, data: Uint8Array, offset: number): Promise<void> {

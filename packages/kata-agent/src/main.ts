@@ -51,6 +51,8 @@ async function main(): Promise<void> {
   const [policy] = await Promise.all([loading, launching]);
 
   const ended = Promise.withResolvers<void>();
+  // Whoever started the agent may end it, too: components and the socket must not stay behind.
+  process.once("SIGTERM", () => ended.resolve());
   const parts = assemble({ config, policy, syscalls, reaper, log, shutdown: ended.resolve });
   const server = new TtrpcServer({
     onError: (error, method) => log.error("handler failed", { method, error: describeError(error) }),
@@ -65,7 +67,7 @@ async function main(): Promise<void> {
   await server.close({ graceMs: CLOSE_GRACE_MS });
   await supervisor.stop();
   reaper.stop();
-  log.info("sandbox destroyed, the agent ends");
+  log.info("the agent ends");
   await output.flush();
 }
 
