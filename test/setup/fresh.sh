@@ -4,6 +4,7 @@
 # The tree is made by debootstrap in a folder of its own, with the package sources of this machine, its settings for
 # npm and Go where it has such, a clone of the last commit, and the recorded vectors read-only where they are. It runs
 # in private mount and pid namespaces, which take every mount and process with them when they end.
+# NACRE_FRESH_TARGETS names other targets than `run test`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "make test-fresh needs root" >&2; exit 1; }
@@ -23,12 +24,14 @@ cleanup() {
   while mount=$(findmnt -rno TARGET | grep -F "$tree/" | tail -n 1) && [ -n "$mount" ]; do
     umount -l "$mount" || break
   done
-  if ! findmnt -rno TARGET | grep -qF "$tree/"; then rm -rf --one-file-system "$tree"; fi
+  umount -l "$tree" 2>/dev/null || true
+  if ! findmnt -rno TARGET | grep -qF "$tree"; then rm -rf --one-file-system "$tree"; fi
 }
 trap cleanup EXIT
 
-mirror=$(sed -n 's/^URIs: *\(http[^ ]*\/debian\) *$/\1/p; s/^deb \(\[[^]]*\] \)\?\(http[^ ]*\/debian\) .*/\2/p' \
-  /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+# One of the two forms is usually absent, which is no failure.
+mirror=$({ sed -n 's/^URIs: *\(http[^ ]*\/debian\) *$/\1/p; s/^deb \(\[[^]]*\] \)\?\(http[^ ]*\/debian\) .*/\2/p' \
+  /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | head -n 1)
 echo "== debootstrap bookworm from ${mirror:=http://deb.debian.org/debian}"
 debootstrap --variant=minbase --include=ca-certificates,git,make,nodejs,npm,procps bookworm "$tree" "$mirror" \
   > "$tree.log" 2>&1 || { tail -n 20 "$tree.log" >&2; exit 1; }
@@ -46,6 +49,8 @@ copy /usr/local/share/ca-certificates
 copy /etc/ssl/certs/ca-certificates.crt
 for file in .npmrc .config/go/env .gitconfig; do copy "$HOME/$file"; done
 
+# The root must be a mount point of its own: a guest's pivot_root is refused in a plain folder.
+mount --bind "$tree" "$tree"
 for dir in proc sys dev; do mkdir -p "$tree/$dir"; done
 mount -t proc proc "$tree/proc"
 mount --rbind --make-rslave /sys "$tree/sys"
@@ -66,7 +71,7 @@ inside() {
     NACRE_VECTORS=/srv/vectors "$@"
 }
 inside apt-get update -qq
-for target in run test; do
+for target in ${NACRE_FRESH_TARGETS:-run test}; do
   echo "== make $target"
   inside make -C /srv/nacre "$target"
 done
