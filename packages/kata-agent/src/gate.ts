@@ -66,7 +66,8 @@ export class PolicyGate {
 function inputOf(method: GatedMethod, request: object): string {
   try {
     return policyInput(method, request);
-  } catch (cause) {
-    throw internalError(`parsing ${ruleName(method)} for policy`, cause);
+  } catch (error) {
+    // The recorded text has this one cause; what the decoder said below it is of no use to the host.
+    throw internalError(`parsing ${ruleName(method)} for policy`, error instanceof PolicyError ? error.message : error);
   }
 }

@@ -14,6 +14,7 @@ export async function loadPolicy(path: string, log: Logger): Promise<PolicyEngin
       readFile(path, "utf8"),
     ]);
     await engine.setPolicy(text, path);
+    await engine.warmUp();
     log.info("policy in force", { file: path, sha256: engine.digest });
     return engine;
   } catch (cause) {
