@@ -12,6 +12,5 @@ const status = await nacre(COMMANDS, argv.slice(2), {
   stderr,
   interrupts: new Interrupts(process),
 });
-// Pipes are written asynchronously; an end before that would cut the output off.
-await Promise.all([stdout, stderr].map((stream) => new Promise((resolve) => stream.write("", resolve))));
+// Input that nobody reads any more would hold the event loop. Output is written by then: Linux does that at once.
 process.exit(status);
