@@ -33,7 +33,7 @@ trap cleanup EXIT
 mirror=$({ sed -n 's/^URIs: *\(http[^ ]*\/debian\) *$/\1/p; s/^deb \(\[[^]]*\] \)\?\(http[^ ]*\/debian\) .*/\2/p' \
   /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | head -n 1)
 echo "== debootstrap bookworm from ${mirror:=http://deb.debian.org/debian}"
-debootstrap --variant=minbase --include=ca-certificates,git,make,nodejs,npm,procps bookworm "$tree" "$mirror" \
+debootstrap --variant=minbase --include=ca-certificates bookworm "$tree" "$mirror" \
   > "$tree.log" 2>&1 || { tail -n 20 "$tree.log" >&2; exit 1; }
 rm -f "$tree.log"
 
@@ -71,6 +71,9 @@ inside() {
     NACRE_VECTORS=/srv/vectors "$@"
 }
 inside apt-get update -qq
+# What a user needs before `git clone`; not by debootstrap, which cannot order npm's hundreds of dependencies.
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git make nodejs npm >"$tree/root/apt.log" 2>&1 ||
+  { tail -n 20 "$tree/root/apt.log" >&2; exit 1; }
 for target in ${NACRE_FRESH_TARGETS:-run test}; do
   echo "== make $target"
   inside make -C /srv/nacre "$target"
