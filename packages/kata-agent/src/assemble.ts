@@ -12,7 +12,7 @@ import { PolicyGate } from "./gate.ts";
 import { CDH_SOCKET } from "./launch/plan.ts";
 import type { Logger } from "./log.ts";
 import { OomEvents } from "./oom-events.ts";
-import { RUNTIME_STATE, SHARED_ROOT, STATE_ROOT } from "./paths.ts";
+import { CONTAINER_STATE, RUNTIME_STATE, SHARED_ROOT, STATE_ROOT } from "./paths.ts";
 import { Sandbox } from "./sandbox.ts";
 import type { AgentParts } from "./service/index.ts";
 import { EphemeralDriver } from "./storage/ephemeral.ts";
@@ -43,7 +43,7 @@ export function assemble({ config, policy, syscalls, reaper, log, shutdown }: As
     runtime: new OciRuntime({ binary: runtimeBinary(config, existsSync), root: RUNTIME_STATE }),
     reaper,
     log: log.child("container"),
-    paths: { state: STATE_ROOT, sysctl: "/proc/sys" },
+    paths: { state: CONTAINER_STATE, sysctl: "/proc/sys" },
     onOom: (id) => oomEvents.add(id),
   });
   const sandbox: Sandbox = new Sandbox({

@@ -100,6 +100,7 @@ function absent(path: string): Error {
   return internalError("No such file or directory (os error 2)", new Error(path));
 }
 
-function isBind(mount: grpc.Mount): boolean {
+/** As the OCI runtimes tell: by the type, or by an option whatever the type. */
+export function isBind(mount: grpc.Mount): boolean {
   return mount.type === "bind" || mount.options.includes("bind") || mount.options.includes("rbind");
 }

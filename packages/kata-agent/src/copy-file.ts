@@ -227,6 +227,10 @@ export function checkRequest(request: Request): number {
   if (request.offset + BigInt(request.data.length) > request.file_size) {
     throw internalError(`${request.data.length} bytes at ${request.offset} do not fit a file of ${request.file_size}`);
   }
+  // Positions are exact only up to here; a write at one that is not would land somewhere else.
+  if (request.file_size > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw internalError("write_all_at", new Error("File too large (os error 27)"));
+  }
   return type;
 }
 

@@ -59,6 +59,7 @@ export class ContainerCreator {
     if (request.OCI === null) throw internalError("EINVAL: Invalid argument", new Error("no OCI specification"));
     // Upstream destroys the container that has the id (golden-findings 6).
     if (this.#known.has(id)) throw internalError("exec fifo exists", new Error(`container id ${id} is in use`));
+    if (!this.#options.sandbox.settled) throw internalError("the sandbox is being created or removed");
     checkDevices(request.devices);
     refuseCdi(request.OCI);
     this.#known.set(id, undefined);

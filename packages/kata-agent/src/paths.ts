@@ -21,8 +21,11 @@ export function bundlePath(containerId: string, root: string = KATA_ROOT): strin
   return `${root}/${containerId}`;
 }
 
-/** Scratch folders of containers: pid files and terminal sockets. Ours alone, on tmpfs. */
+/** What the agent keeps for itself, terminal sockets among it. Ours alone, on tmpfs. */
 export const STATE_ROOT = "/run/kata-agent";
+
+/** Scratch folders of containers. In a folder of their own: the host chooses their names. */
+export const CONTAINER_STATE: string = `${STATE_ROOT}/containers`;
 
 /** What the OCI runtime remembers about its containers. */
 export const RUNTIME_STATE: string = `${STATE_ROOT}/runtime`;

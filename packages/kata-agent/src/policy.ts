@@ -9,10 +9,13 @@ import type { Logger } from "./log.ts";
 /** The engine with the policy that is in force until SetPolicy (section 2.2, step 6). Any failure ends the start. */
 export async function loadPolicy(path: string, log: Logger): Promise<PolicyEngine> {
   try {
+    const wasm = await readFile(wasmPath());
     const [engine, text] = await Promise.all([
-      PolicyEngine.create({ loadWasm: () => readFile(wasmPath()) }),
+      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm) }),
       readFile(path, "utf8"),
     ]);
+    // The compiled module has its own copy; this one's 2 MB would stay until the next full collection.
+    wasm.buffer.transfer(0);
     await engine.setPolicy(text, path);
     await engine.warmUp();
     log.info("policy in force", { file: path, sha256: engine.digest });

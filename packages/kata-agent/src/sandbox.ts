@@ -46,6 +46,11 @@ export class Sandbox {
     this.#options = options;
   }
 
+  /** Whether a container may be made: not while the sandbox's folders come or go below it. */
+  get settled(): boolean {
+    return this.#state === "absent" || this.#state === "there";
+  }
+
   /** The namespaces that containers join; undefined before CreateSandbox. */
   get namespaces(): SandboxNamespaces | undefined {
     return this.#namespaces;
@@ -103,8 +108,8 @@ export class Sandbox {
 
   /** Takes everything away that `create` made. The containers must be gone. */
   async destroy(): Promise<void> {
-    await this.#undo();
     this.#state = "gone";
+    await this.#undo();
   }
 
   async #undo(): Promise<void> {

@@ -3,7 +3,7 @@ import { closeSync, fstatSync, readSync } from "node:fs";
 import { OpenFlag, type Syscalls } from "@nacre/kata-sys-util";
 import type { grpc } from "@nacre/protocols";
 
-import { openWithoutLinks } from "./bind-sources.ts";
+import { isBind, openWithoutLinks } from "./bind-sources.ts";
 import { internalError } from "./error.ts";
 
 /** The annotation with the path inside the container. */
@@ -20,7 +20,8 @@ export function terminationLogPath(
   const path = annotations[ANNOTATION];
   if (path === undefined) throw internalError("No terminationMessagePath annotation");
   const mount = mounts.findLast(({ destination }) => destination === path);
-  if (mount === undefined) throw internalError(`no mount at ${path}`);
+  // The source of any other mount is a label that nobody has looked at.
+  if (mount === undefined || !isBind(mount)) throw internalError(`no mount at ${path}`);
   return mount.source;
 }
 

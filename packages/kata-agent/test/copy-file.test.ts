@@ -244,6 +244,7 @@ describe("checkRequest", () => {
     ["a negative offset", { offset: -1n }, /write_all_at/],
     ["an owner below -1", { uid: -2 }, /uid: expected/],
     ["a group below -1", { gid: -2 }, /gid: expected/],
+    ["a size beyond exact positions", { offset: 2n ** 53n, file_size: 2n ** 62n }, /write_all_at/],
     ["an offset near the end of numbers", { offset: 2n ** 63n - 1n, file_size: 2n ** 63n - 1n }, /do not fit/],
   ])("refuses %s", (_what, over, text) => {
     expect(() => checkRequest(request("f", over))).toThrow(text);

@@ -29,10 +29,12 @@ export interface CgroupLayout {
   readonly controllers: ReadonlyMap<CgroupController, string>;
   /** Every mount point of a hierarchy, also named ones without a controller. */
   readonly all: readonly string[];
+  /** Groups of the agent itself below the hierarchies' roots; empty when it is in the roots. */
+  readonly own: readonly string[];
 }
 
-/** Reads the text of /proc/self/mountinfo. Octal escapes in mount points are undone. */
-export function parseCgroupMounts(mountinfo: string): CgroupLayout {
+/** Reads the texts of /proc/self/mountinfo and /proc/self/cgroup. Octal escapes in mount points are undone. */
+export function parseCgroupMounts(mountinfo: string, self: string = ""): CgroupLayout {
   const controllers = new Map<CgroupController, string>();
   const all: string[] = [];
   let unified: string | undefined;
@@ -52,7 +54,9 @@ export function parseCgroupMounts(mountinfo: string): CgroupLayout {
       }
     }
   }
-  return { version: controllers.size > 0 ? 1 : 2, unified, controllers, all };
+  const groups = self.split("\n").map((line) => line.split(":").slice(2).join(":"));
+  const own = [...new Set(groups)].filter((path) => path !== "" && path !== "/");
+  return { version: controllers.size > 0 ? 1 : 2, unified, controllers, all, own };
 }
 
 /**
@@ -62,6 +66,11 @@ export function parseCgroupMounts(mountinfo: string): CgroupLayout {
 export function cgroupPath(specPath: string, id: string): string {
   const path = posix.normalize(`/${specPath.replaceAll(":", "/")}`).replace(/\/+$/, "");
   return path === "" ? `/${id}` : path;
+}
+
+/** Whether one group is the other or lies in it: what ends or freezes the outer one then reaches both. */
+export function groupsOverlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`);
 }
 
 function unescape(text: string): string {

@@ -20,6 +20,9 @@ export const MAX_PROCESSES = 1024;
 /** Longest name of an exec in bytes: names are kept, and the host's are uuids. */
 export const MAX_EXEC_ID = 1024;
 
+/** Longest time that a timer takes, in milliseconds; the host's number of seconds may be larger. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
 /** Capitalised as the real agent prints it in its texts. */
 export type ContainerState = "Created" | "Running" | "Paused" | "Stopped";
 
@@ -53,6 +56,7 @@ export class Container {
   readonly #nameless = new Set<Process>();
   #paused = false;
   #started = false;
+  #destroyed = false;
   #oomWatch: OomWatch | undefined;
 
   constructor(options: ContainerOptions) {
@@ -221,13 +225,17 @@ export class Container {
    * when it passes, the container stays and the call can be repeated.
    */
   async destroy(options: { timeoutMs: number }): Promise<void> {
-    const limit = options.timeoutMs === 0 ? undefined : AbortSignal.timeout(options.timeoutMs);
+    const limit =
+      options.timeoutMs === 0 ? undefined : AbortSignal.timeout(Math.min(options.timeoutMs, MAX_TIMEOUT_MS));
     try {
       await this.#changes.run(limit, async () => {
+        // Once only: by the time of a second call the runtime may know another container by this name.
+        if (this.#destroyed) return;
         if (this.init.status === undefined || this.#options.sharesPid) this.signalAll(SIGKILL);
         await abortable(Promise.all([this.init.exited, ...this.processes.map(({ exited }) => exited)]), limit);
         this.#oomWatch?.close();
         await this.#options.runtime.delete(this.#options.runtimeId, this.#options.directory);
+        this.#destroyed = true;
         for (const process of this.processes) process.close();
       });
     } catch (error) {

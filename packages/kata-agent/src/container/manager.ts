@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { stringifyLossless } from "@nacre/protocols";
 import { AgentError, describeError, internalError, invalidArgument } from "../error.ts";
 import type { Logger } from "../log.ts";
-import type { CgroupLayout } from "./cgroup-layout.ts";
+import { type CgroupLayout, groupsOverlap } from "./cgroup-layout.ts";
 import { Cgroup } from "./cgroup.ts";
 import { checkContainerId, runtimeId } from "./container-id.ts";
 import { Container } from "./container.ts";
@@ -74,9 +74,7 @@ export class ContainerManager {
         namespaces: options.namespaces,
         cgroupVersion: this.#options.cgroups.version,
       });
-      for (const [other, path] of this.#reserved) {
-        if (path === spec.cgroupPath) throw invalidArgument(`control group ${path} is that of container ${other}`);
-      }
+      this.#refuseOverlap(spec.cgroupPath);
       this.#reserved.set(id, spec.cgroupPath);
       const container = await this.#create(options, spec);
       this.#containers.set(id, container);
@@ -95,15 +93,33 @@ export class ContainerManager {
     return [...this.#containers.values()];
   }
 
-  /** Ends a container and forgets it. `timeoutMs` 0 is no limit; on a time-out the container stays known. */
+  /**
+   * Ends a container and forgets it. `timeoutMs` 0 is no limit; on a time-out the container stays known. Of two calls
+   * at once only one succeeds, so that what belongs to the container is given back once.
+   */
   async remove(id: string, options: { timeoutMs: number }): Promise<void> {
     const container = this.#containers.get(id);
     if (container === undefined) throw internalError("Invalid container id");
     await container.destroy(options);
-    if (this.#containers.get(id) !== container) return;
-    await rm(this.#directory(id), { recursive: true, force: true });
+    if (this.#containers.get(id) !== container) throw internalError("Invalid container id");
     this.#containers.delete(id);
-    this.#reserved.delete(id);
+    try {
+      await rm(this.#directory(id), { recursive: true, force: true });
+    } finally {
+      this.#reserved.delete(id);
+    }
+  }
+
+  /** Freezing or ending a group takes those below it along, so no two may lie in one another, nor in the agent's own. */
+  #refuseOverlap(path: string): void {
+    for (const own of this.#options.cgroups.own) {
+      if (groupsOverlap(own, path)) throw invalidArgument(`control group ${path} is the guest's own`);
+    }
+    for (const [other, taken] of this.#reserved) {
+      if (taken !== undefined && groupsOverlap(taken, path)) {
+        throw invalidArgument(`control group ${path} is that of container ${other}`);
+      }
+    }
   }
 
   async #create(options: CreateOptions, spec: ConvertedSpec): Promise<Container> {

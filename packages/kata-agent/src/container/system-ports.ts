@@ -25,7 +25,7 @@ export function systemContainerPorts(
       status: readStatus,
       program: readProgram,
     },
-    cgroups: parseCgroupMounts(readFileSync("/proc/self/mountinfo", "utf8")),
+    cgroups: parseCgroupMounts(readFileSync("/proc/self/mountinfo", "utf8"), readFileSync("/proc/self/cgroup", "utf8")),
     watchOom: (cgroup, killed) => watchOom(syscalls, log, cgroup, killed),
   };
 }

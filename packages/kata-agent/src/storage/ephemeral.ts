@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 
-import { mountWithOptions, OpenFlag, type Syscalls, Unmount } from "@nacre/kata-sys-util";
+import { MountFlag, mountWithOptions, OpenFlag, parseMountOptions, type Syscalls, Unmount } from "@nacre/kata-sys-util";
 
 import { internalError } from "../error.ts";
 import { GuestTree } from "../guest-tree.ts";
@@ -30,7 +30,7 @@ export class EphemeralDriver implements StorageDriver {
       throw internalError("allocate hugepages", hugepagesProblem(storage.options));
     }
     if (storage.fstype !== "tmpfs") throw internalError(`ephemeral: expected fstype tmpfs, got ${storage.fstype}`);
-    parseStorageOptions(storage.options);
+    refuseOtherMounts(parseStorageOptions(storage.options).rest);
   }
 
   async add(storage: StorageMessage): Promise<Undo> {
@@ -66,6 +66,19 @@ export class EphemeralDriver implements StorageDriver {
       throw error;
     }
     return undo;
+  }
+}
+
+/**
+ * Options that would make something else of the mount than a new file system: with `bind` the source, which is a mere
+ * label otherwise, would be any folder of the guest.
+ */
+function refuseOtherMounts(options: readonly string[]): void {
+  for (const option of options) {
+    const { flags, propagation } = parseMountOptions([option]);
+    if ((flags & (MountFlag.BIND | MountFlag.REMOUNT)) !== 0 || propagation.length > 0) {
+      throw internalError(`ephemeral: a new tmpfs cannot have the option ${option}`);
+    }
   }
 }
 

@@ -16,6 +16,7 @@ export class CgroupFixture {
       unified: version === 2 ? this.root : undefined,
       controllers: new Map(version === 2 ? [] : names.map((name) => [name, join(this.root, name)])),
       all: version === 2 ? [this.root] : names.map((name) => join(this.root, name)),
+      own: [],
     };
     this.cgroup = new Cgroup(layout, "/pod/c1");
     for (const [file, text] of Object.entries(files)) {

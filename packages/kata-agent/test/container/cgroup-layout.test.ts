@@ -26,6 +26,12 @@ describe("parseCgroupMounts", () => {
     expect(layout).toMatchObject({ version: 2, unified: "/sys/fs/c group", all: ["/sys/fs/c group"] });
   });
 
+  it("knows the agent's own groups, of whichever hierarchy", () => {
+    const self = "4:memory:/\n2:cpu,cpuacct:/a:b\n1:name=systemd:/a:b\n0::/nacre\n";
+    expect(parseCgroupMounts(HYBRID, self).own).toEqual(["/a:b", "/nacre"]);
+    expect(parseCgroupMounts(HYBRID, "0::/\nrubbish").own).toEqual([]);
+  });
+
   it("bears text that is no table", () => {
     expect(parseCgroupMounts(" - cgroup\n\n- - -\ncgroup2")).toMatchObject({ version: 2, all: [] });
   });

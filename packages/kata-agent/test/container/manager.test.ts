@@ -67,7 +67,7 @@ class World {
         status: () => undefined,
         program: () => "program",
       },
-      cgroups: { version: 1, unified: undefined, controllers: new Map(), all: [] },
+      cgroups: { version: 1, unified: undefined, controllers: new Map(), all: [], own: ["/daemons"] },
       log: logger,
       paths: { state: join(this.directory, "state"), sysctl: join(this.directory, "sys") },
       watchOom: (cgroup, killed) => {
@@ -233,6 +233,32 @@ describe("ContainerManager", () => {
     await expect(container.exec({ execId: "one", process: processTree({}) })).rejects.toThrow(
       "more than 1024 processes not waited for",
     );
+  });
+
+  it("lets one of two removals have what the container had", async () => {
+    await world.create();
+    const results = await Promise.allSettled([1, 2].map(() => world.manager.remove("c1", { timeoutMs: 0 })));
+    expect(results.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    // The second must not ask the runtime again: by then another container may have the name.
+    expect(world.verbs).toEqual(["create", "delete"]);
+    await expect(world.create()).resolves.toBeDefined();
+  });
+
+  it("takes any number of seconds as a time-out", async () => {
+    await world.create();
+    await world.manager.remove("c1", { timeoutMs: 0xffff_ffff * 1000 });
+    expect(world.manager.list()).toEqual([]);
+  });
+
+  it("keeps control groups apart: none in another container's or in the guest's own", async () => {
+    await world.create();
+    for (const CgroupsPath of ["/pod/c1", "/pod", "/pod/c1/below", "pod:c1:x", "/daemons", "/daemons/../daemons/x"]) {
+      await expect(world.create({ linux: { CgroupsPath } }, { id: "c2" }), CgroupsPath).rejects.toThrow(
+        "control group",
+      );
+    }
+    await world.manager.remove("c1", { timeoutMs: 0 });
+    await expect(world.create({ linux: { CgroupsPath: "/pod/c1/below" } }, { id: "c2" })).resolves.toBeDefined();
   });
 
   it("tells 255 when an end cannot be known", async () => {
