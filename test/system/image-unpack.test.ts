@@ -24,6 +24,7 @@ import { LayerUnpack, type UnpackedLayer } from "../../packages/image-puller/src
 import { sha256 } from "../fixtures/image.ts";
 import { paxRecord, tar, type TarEntry, tarMember } from "../fixtures/tar.ts";
 import { vectors } from "../setup/data.ts";
+import { seeded } from "../../packages/image-puller/test/random.ts";
 
 const sys = linuxSyscalls();
 const started = Date.now() - 1000;
@@ -538,6 +539,47 @@ describe("digests and compression", () => {
       message: expect.stringContaining("more than 200 times") as string,
     });
     expect(lstatSync(join(root, "f")).size).toBeLessThan(100 * 1024 * 1024);
+  });
+});
+
+describe("any archive", () => {
+  it("is unpacked or refused, and nothing outside the root changes", async () => {
+    const random = seeded(6);
+    const outside = mkdtempSync(join(base, "outside-"));
+    writeFileSync(join(outside, "victim"), "untouched", { mode: 0o640 });
+    const before = describeTree(outside);
+    const parts = ["a", "b", "c", "..", ".", "", ".wh.a", ".wh..wh..opq", outside.slice(1), "victim", "/"];
+    const name = (): string => Array.from({ length: random(4) + 1 }, () => parts[random(parts.length)]).join("/");
+    const types = ["0", "0", "1", "2", "2", "3", "5", "5", "6"];
+    const results = { whole: 0, refused: 0 };
+    for (let round = 0; round < 400; round += 1) {
+      root = mkdtempSync(join(base, "fuzz-"));
+      const entries = Array.from({ length: random(8) + 1 }, (): TarEntry => {
+        const climbing = random(4) === 0;
+        const path = name();
+        const link = random(2) === 0 ? `${"../".repeat(random(12))}${outside.slice(1)}` : name();
+        const type = types[random(types.length)] ?? "0";
+        return {
+          name: climbing ? path : path.replaceAll("..", "d"),
+          type,
+          link,
+          mode: random(0o10000),
+          uid: random(9),
+          data: "x",
+        };
+      });
+      const inert = entries.map((entry) => (entry.type === "0" ? entry : { ...entry, data: "" }));
+      try {
+        await unpackEntries(...inert);
+        results.whole += 1;
+      } catch (error) {
+        expect(error).toBeInstanceOf(PullError);
+        results.refused += 1;
+      }
+      expect(describeTree(outside)).toEqual(before);
+    }
+    expect(results.whole).toBeGreaterThan(50);
+    expect(results.refused).toBeGreaterThan(50);
   });
 });
 

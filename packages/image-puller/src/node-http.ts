@@ -10,6 +10,9 @@ const DEFAULT_IDLE_MS = 60_000;
 /** How long an unused connection is kept for the next layer or container. */
 const KEEP_ALIVE_MS = 15_000;
 
+/** Answers to redirects and challenges are shorter. */
+const SHORT_BODY = 16_384;
+
 export interface NodeHttpOptions {
   /** PEM certificates of further authorities; they add to the platform's and the bundled ones. */
   readonly extraRoots?: readonly string[];
@@ -58,7 +61,9 @@ export class NodeHttp implements Http {
         body: body(response, failed),
         discard: () => {
           response.on("error", () => undefined);
-          response.destroy();
+          // A short rest is cheaper to read than a new connection to make.
+          if (Number(response.headers["content-length"] ?? Infinity) <= SHORT_BODY) response.resume();
+          else response.destroy();
         },
       };
     } catch (error) {
