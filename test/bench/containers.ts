@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentService, fromJson } from "@nacre/protocols";
+import { AGENT_ENVIRONMENT, AGENT_FLAGS } from "@nacre/nvrc";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { startAgent, type TestAgent } from "../fixtures/agent-harness.ts";
@@ -9,6 +10,8 @@ import { type BenchRow, median } from "./row.ts";
 
 const ROUNDS = 15;
 const BUNDLE = resolve(import.meta.dirname, "../../build/bundles/kata-agent.mjs");
+/** As init starts it in a guest. */
+const ENVIRONMENT = Object.entries(AGENT_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
 const { CreateContainer, CreateSandbox, RemoveContainer, SignalProcess, StartContainer, WaitProcess } =
   AgentService.methods;
 
@@ -19,7 +22,9 @@ ${["CreateContainer", "CreateSandbox", "RemoveContainer", "SignalProcess", "Star
 
 /** Containers made by the agent beside the same containers made by plain runc, in the same namespaces. */
 export async function benchContainers(): Promise<BenchRow[]> {
-  const entry = existsSync(BUNDLE) ? { entry: [process.execPath, "--disable-sigusr1", BUNDLE] } : {};
+  const entry = existsSync(BUNDLE)
+    ? { entry: ["/usr/bin/env", ...ENVIRONMENT, process.execPath, ...AGENT_FLAGS, BUNDLE] }
+    : {};
   const agent = await startAgent({ policy: ALLOW_ALL, ...entry });
   try {
     const idle = residentMegabytes(agent);
