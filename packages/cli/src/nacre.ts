@@ -32,7 +32,10 @@ export async function nacre(
     const code = error instanceof NacreError ? error.code : "internal";
     const beforeEnd = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined);
     const json = parsed?.json ?? beforeEnd.includes("--json");
-    const message = describeError(error);
+    // The agent tells causes below each other.
+    const message = describeError(error)
+      .trim()
+      .replaceAll(/\s*\n\s*/gu, " ");
     context.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `nacre: ${message}\n`);
     if (code === "usage") return USAGE_STATUS;
     return parsed?.kind === "run" && RUNNERS.has(parsed.command.name) ? NOT_RUN_STATUS : 1;

@@ -15,7 +15,7 @@ const COMMANDS: readonly Command[] = [
   commandThat("tell", (_invocation, context) => Promise.resolve(print(context, { told: 1 }, "told"))),
   commandThat("status", () => Promise.resolve(7)),
   commandThat("fail", () => {
-    throw new NacreError("agent", "CreateContainer: no", { cause: new Error("the cause") });
+    throw new NacreError("agent", "CreateContainer: no", { cause: new Error("the\n\n    cause\n") });
   }),
   commandThat("run", () => {
     throw new NacreError("guest", "not run");

@@ -10,6 +10,11 @@ export interface ProcessIdentity {
 
 /** The process with this number now; undefined when there is none. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
+  const fields = statFields(pid);
+  return fields === undefined ? undefined : { pid, startTime: fields.startTime, bootId: bootId() };
+}
+
+function statFields(pid: number): { readonly state: string; readonly startTime: string } | undefined {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "latin1");
@@ -17,15 +22,20 @@ export function identityOf(pid: number): ProcessIdentity | undefined {
     return undefined;
   }
   // The second field is the name in parentheses and may hold anything, also parentheses.
-  const startTime = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  return startTime === undefined ? undefined : { pid, startTime, bootId: bootId() };
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const [state, startTime] = [fields[0], fields[19]];
+  return state === undefined || startTime === undefined ? undefined : { state, startTime };
 }
 
-/** True while that very process exists, also as a zombie. */
+/**
+ * True while that very process runs. A zombie does nothing any more; where the machine's first process collects none, as
+ * in many containers, it stays for good.
+ */
 export function isAlive(identity: ProcessIdentity | undefined): boolean {
   if (identity === undefined) return false;
-  const now = identityOf(identity.pid);
-  return now !== undefined && now.startTime === identity.startTime && now.bootId === identity.bootId;
+  const fields = statFields(identity.pid);
+  if (fields === undefined || fields.state === "Z" || fields.state === "X") return false;
+  return fields.startTime === identity.startTime && bootId() === identity.bootId;
 }
 
 /** Reads what {@link identityOf} made, from a file that may be damaged. */

@@ -23,6 +23,21 @@ describe("a process's identity", () => {
     }
   });
 
+  it("does not count as running once it is a zombie", async () => {
+    // Killed while its parent sleeps: nobody collects it before the parent ends.
+    const script = "sleep 1000 & echo $!; exec sleep 1000";
+    const parent = spawn("/bin/sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+    const exited = once(parent, "exit");
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const identity = identityOf(Number(line.toString()));
+    expect(isAlive(identity)).toBe(true);
+    await killProcess(identity);
+    expect(identityOf(identity?.pid ?? 0)).toEqual(identity);
+    expect(isAlive(identity)).toBe(false);
+    parent.kill("SIGKILL");
+    await exited;
+  });
+
   it("is not another process with its number", async () => {
     const mine = identityOf(process.pid);
     expect(mine).toBeDefined();
