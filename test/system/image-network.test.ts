@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, request as httpRequest, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -120,6 +120,61 @@ describe("TLS and credentials", () => {
     }
     expect(readdirSync(dir).toSorted()).toEqual(["image", "right"]);
     trusting.close();
+  });
+});
+
+describe("proxies", () => {
+  /** A proxy for plain requests and for tunnels; keeps what it was asked for. */
+  async function startProxy(): Promise<{ url: string; asked: string[] }> {
+    const asked: string[] = [];
+    const proxy = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      const url = new URL(request.url ?? "");
+      const onward = httpRequest(url, { method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      onward.on("error", () => response.destroy());
+      onward.end();
+    });
+    proxy.on("connect", (request, socket) => {
+      asked.push(`CONNECT ${request.url}`);
+      const [host = "", port = ""] = (request.url ?? "").split(":");
+      const onward = connect(Number(port), host, () => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        onward.pipe(socket).pipe(onward);
+      });
+      onward.on("error", () => socket.destroy());
+      socket.on("error", () => onward.destroy());
+    });
+    servers.push(proxy);
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, asked };
+  }
+
+  it("plain requests name the whole URL, TLS goes through a tunnel, exceptions go neither way", async () => {
+    await using secure = await startRegistry({ tls: true });
+    const proxy = await startProxy();
+    const images = [
+      await pushImage(registry, "test/p:v1", { layers }),
+      await pushImage(secure, "test/p:v1", { layers }),
+    ];
+    for (const exceptions of [undefined, "127.0.0.1"]) {
+      const proxied = new NodeHttp({
+        extraRoots: [secure.ca ?? ""],
+        proxy: { http: proxy.url, https: proxy.url, exceptions },
+      });
+      for (const [index, { reference }] of images.entries()) {
+        const puller = await open(registry.address, { http: proxied, workDir: join(dir, `${exceptions}-${index}`) });
+        const before = proxy.asked.length;
+        await puller.pull(reference, bundle(`bundle-${exceptions}-${index}`));
+        const asked = proxy.asked.slice(before);
+        if (exceptions !== undefined) expect(asked).toEqual([]);
+        else if (index === 0) expect(asked[0]).toBe(`GET http://${registry.address}/v2/test/p/manifests/v1`);
+        else expect(new Set(asked)).toEqual(new Set([`CONNECT ${secure.address}`]));
+      }
+      proxied.close();
+    }
   });
 });
 

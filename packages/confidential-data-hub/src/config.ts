@@ -1,4 +1,5 @@
 import { parseKernelCommandLine } from "@nacre/protocols";
+import type { ProxySettings } from "@nacre/image-puller";
 import { parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { ConfigError } from "./error.ts";
 
@@ -21,6 +22,7 @@ export interface ImageSettings {
   readonly credentialsUri?: string;
   /** PEM, added to the platform's roots. */
   readonly extraRoots: readonly string[];
+  readonly proxy?: ProxySettings;
 }
 
 export interface HubConfig {
@@ -81,12 +83,14 @@ export function configFromKernel(commandLine: string): HubConfig {
   if (kernel.last("agent.enable_signature_verification") === "true") {
     throw new ConfigError("agent.enable_signature_verification=true: this hub does not verify signatures");
   }
-  for (const key of ["agent.https_proxy", "agent.http_proxy", "agent.no_proxy"]) {
-    if (kernel.has(key)) throw new ConfigError(`${key}: this hub does not use proxies`);
-  }
   const credentials = kernel.last("agent.image_registry_auth");
+  const proxy = ["https_proxy", "http_proxy", "no_proxy"].map((key) => [key, kernel.last(`agent.${key}`)] as const);
+  const given = proxy.filter(([, value]) => value !== undefined && value !== "");
   return parseConfig({
-    image: credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials },
+    image: {
+      ...(credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials }),
+      ...(given.length === 0 ? {} : { image_pull_proxy: Object.fromEntries(given) }),
+    },
   });
 }
 
@@ -113,9 +117,6 @@ function parseImage(value: unknown): ImageSettings {
   for (const key of SIGNATURE_KEYS) {
     if (image[key] !== undefined) throw new ConfigError(`image.${key}: this hub does not verify signatures`);
   }
-  if (image["image_pull_proxy"] !== undefined) {
-    throw new ConfigError("image.image_pull_proxy: this hub does not use proxies");
-  }
   const downloads = image["max_concurrent_layer_downloads_per_image"] ?? 3;
   // Zero would wait for ever; more than a few dozen connections to one registry is refused by most.
   if (typeof downloads !== "number" || !Number.isInteger(downloads) || downloads < 1 || downloads > 64) {
@@ -139,6 +140,24 @@ function parseImage(value: unknown): ImageSettings {
     ...(registriesUri === undefined ? {} : { registriesUri }),
     ...(credentialsUri === undefined ? {} : { credentialsUri }),
     extraRoots: roots,
+    ...(image["image_pull_proxy"] === undefined ? {} : { proxy: parseProxy(image["image_pull_proxy"]) }),
+  };
+}
+
+/** @throws ConfigError when a proxy is not a plain `http://` URL: its password must not end up in a message. */
+function parseProxy(value: unknown): ProxySettings {
+  const proxy = table("[image.image_pull_proxy]", value, ["https_proxy", "http_proxy", "no_proxy"]);
+  const url = (key: string): string | undefined => {
+    const given = text(`image_pull_proxy.${key}`, proxy[key]);
+    if (given !== undefined && !(URL.canParse(given) && new URL(given).protocol === "http:")) {
+      throw new ConfigError(`image_pull_proxy.${key} is not a URL http://HOST:PORT`);
+    }
+    return given;
+  };
+  return {
+    https: url("https_proxy"),
+    http: url("http_proxy"),
+    exceptions: text("image_pull_proxy.no_proxy", proxy["no_proxy"]),
   };
 }
 

@@ -14,7 +14,7 @@ export function preparePuller(settings: ImageSettings, workerUrl: URL): () => Pr
   return async () =>
     await ImagePuller.open({
       workDir: settings.workDir,
-      http: new NodeHttp({ extraRoots: settings.extraRoots }),
+      http: new NodeHttp({ extraRoots: settings.extraRoots, proxy: settings.proxy }),
       clock: systemClock,
       sys,
       unpacking,

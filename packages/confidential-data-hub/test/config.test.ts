@@ -57,7 +57,9 @@ describe("parseConfig", () => {
     [{ image: { image_security_policy_uri: "kbs:///default/security-policy/test" } }, "does not verify signatures"],
     [{ image: { image_security_policy: "{}" } }, "does not verify signatures"],
     [{ image: { sigstore_config_uri: "file:///s" } }, "does not verify signatures"],
-    [{ image: { image_pull_proxy: { https_proxy: "http://p" } } }, "does not use proxies"],
+    [{ image: { image_pull_proxy: { https_proxy: "p:3128" } } }, "image_pull_proxy.https_proxy is not a URL"],
+    [{ image: { image_pull_proxy: { http_proxy: "socks5://p" } } }, "image_pull_proxy.http_proxy is not a URL"],
+    [{ image: { image_pull_proxy: { ftp_proxy: "http://p" } } }, "unknown key ftp_proxy"],
     [{ image: { authenticated_registry_credentials_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
     [{ image: { registry_configuration_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
     [{ image: { registry_config: { registry: [{}] } } }, "needs a prefix or a location"],
@@ -81,10 +83,15 @@ describe("configFromKernel", () => {
     );
   });
 
+  it("takes the proxies", () => {
+    const line = "agent.https_proxy=http://p:1 agent.no_proxy=a.test,b.test agent.http_proxy=";
+    expect(configFromKernel(line).image.proxy).toEqual({ https: "http://p:1", exceptions: "a.test,b.test" });
+    expect(configFromKernel("quiet").image).not.toHaveProperty("proxy");
+  });
+
   it.each([
     ["agent.enable_signature_verification=true", "does not verify signatures"],
-    ["agent.https_proxy=http://p", "does not use proxies"],
-    ["agent.http_proxy=http://p", "does not use proxies"],
+    ["agent.https_proxy=p", "image_pull_proxy.https_proxy is not a URL"],
     ["agent.image_registry_auth=kbs:///a/b/c", "expected file:///PATH"],
   ])("refuses %s", (line, why) => {
     expect(() => configFromKernel(line)).toThrow(why);

@@ -7,6 +7,6 @@ export {
   type PulledImage,
   type Unpacking,
 } from "./image-puller.ts";
-export { NodeHttp, type NodeHttpOptions, systemClock } from "./node-http.ts";
+export { NodeHttp, type NodeHttpOptions, type ProxySettings, systemClock } from "./node-http.ts";
 export type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
 export { WorkerPool, type WorkerPoolOptions } from "./unpack/worker-pool.ts";

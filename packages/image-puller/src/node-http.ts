@@ -17,7 +17,19 @@ const KEEP_ALIVE_MS = 15_000;
 /** Answers to redirects and challenges are shorter. */
 const SHORT_BODY = 16_384;
 
+/** Where requests go through; each is a URL `http://[user:password@]host:port`. */
+export interface ProxySettings {
+  /** For requests over TLS, which the proxy only relays. */
+  readonly https?: string | undefined;
+  /** For plain requests. */
+  readonly http?: string | undefined;
+  /** Hosts that are asked directly, separated by commas. */
+  readonly exceptions?: string | undefined;
+}
+
 export interface NodeHttpOptions {
+  /** Default: none. The process's own environment is not looked at. */
+  readonly proxy?: ProxySettings | undefined;
   /** PEM certificates of further authorities; they add to the platform's and the bundled ones. */
   readonly extraRoots?: readonly string[];
   /** Silence after which a request fails, in milliseconds. Default 60,000. */
@@ -31,7 +43,9 @@ export class NodeHttp implements Http {
   readonly #idleMs: number;
 
   constructor(options: NodeHttpOptions = {}) {
-    const keep = { keepAlive: true, timeout: KEEP_ALIVE_MS };
+    const { proxy } = options;
+    const proxyEnv = { HTTPS_PROXY: proxy?.https, HTTP_PROXY: proxy?.http, NO_PROXY: proxy?.exceptions };
+    const keep = { keepAlive: true, timeout: KEEP_ALIVE_MS, ...(proxy === undefined ? {} : { proxyEnv }) };
     this.#http = new http.Agent(keep);
     const extra = options.extraRoots ?? [];
     // Passing `ca` replaces the default roots, and parsing those takes time: only when there is something to add.

@@ -10,7 +10,7 @@ export const BLOCK = 512;
 export interface TarHeader {
   readonly name: string;
   readonly link: string;
-  /** The type flag as a character; old archives' NUL is `0`. */
+  /** The type flag as a character. */
   readonly type: string;
   /** Permission bits with set-id and sticky. */
   readonly mode: number;
@@ -45,12 +45,11 @@ export function parseHeader(block: Buffer): TarHeader {
   const star = ustar && block.toString("latin1", 508, 512) === "tar\0";
   const prefix = gnu || !ustar ? "" : text(block, 345, star ? 131 : 155);
   const name = text(block, 0, 100);
-  const flag = block.toString("latin1", 156, 157);
   const hasDevice = ustar || gnu;
   return {
     name: prefix === "" ? name : `${prefix}/${name}`,
     link: text(block, 157, 100),
-    type: flag === "\0" ? "0" : flag,
+    type: block.toString("latin1", 156, 157),
     mode: parseNumber("mode", block.subarray(100, 108)) & 0o7777,
     uid: parseNumber("uid", block.subarray(108, 116)),
     gid: parseNumber("gid", block.subarray(116, 124)),

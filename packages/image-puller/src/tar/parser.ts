@@ -133,10 +133,10 @@ export class TarParser {
     if (header.name.length > MAX_NAME || header.link.length > MAX_NAME) {
       throw new PullError("limit", `a name longer than ${MAX_NAME} bytes`);
     }
-    // Only these kinds have data; the size field of the others means nothing (POSIX) but hard links in pax archives
-    // may carry the file again.
-    const size = "23456".includes(header.type) ? 0 : header.size;
-    if (header.type === "0" && header.name.endsWith("/")) header = { ...header, type: "5", size };
+    // Before POSIX, directories were files with a slash at the end; with today's type flag the slash means nothing.
+    if (header.type === "\0") header = { ...header, type: header.name.endsWith("/") ? "5" : "0" };
+    // Of the others only files have data; both Go and GNU tar take no notice of the size of a link.
+    const size = "12346".includes(header.type) || (header.type === "5" && raw.type === "5") ? 0 : header.size;
     this.#pax = this.#longName = this.#longLink = undefined;
     this.#handler.entry({ ...header, size });
     this.#enter("data", size);

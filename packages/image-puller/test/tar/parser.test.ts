@@ -89,8 +89,24 @@ describe("TarParser", () => {
     expect(list(Buffer.concat([withChecksum(prefixed), END_OF_ARCHIVE]))[0]?.name).toBe("name");
   });
 
-  it("takes a name that ends in a slash for a directory", () => {
-    expect(list(tar([{ name: "d/", type: "0" }]))[0]?.type).toBe("5");
+  it("takes a slash at the end for a directory only without a type flag, as Go does", () => {
+    const old = tar([
+      { name: "d/", type: "\0", data: "x" },
+      { name: "f", type: "\0", data: "y" },
+      { name: "g/", data: "z" },
+    ]);
+    expect(list(old)).toMatchObject([
+      { name: "d/", type: "5", data: "x" },
+      { name: "f", type: "0", data: "y" },
+      { name: "g/", type: "0", data: "z" },
+    ]);
+  });
+
+  it.each(["1", "2", "3", "4", "5", "6"])("takes no notice of the size of type %s", (type) => {
+    expect(list(tar([{ name: "x", type, size: 1000 }, { name: "next" }])).map(({ name }) => name)).toEqual([
+      "x",
+      "next",
+    ]);
   });
 
   it("reads GNU long names", () => {
