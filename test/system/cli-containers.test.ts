@@ -54,6 +54,11 @@ describe("nacre with containers", () => {
     rmSync(state, { recursive: true, force: true });
   });
 
+  it("two commands at once make the one sandbox that both need", async () => {
+    const runs = ["one", "two"].map((word) => nacre.run(["run", "--rm", guest.image, "--", "echo", word]));
+    expect((await Promise.all(runs)).map(({ stderr, stdout }) => stderr + stdout)).toEqual(["one\n", "two\n"]);
+  });
+
   it("run gives the output apart and the container's own status", async () => {
     const result = await nacre.run(["run", "--rm", guest.image, "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     expect(result).toEqual({ status: 7, stdout: "out\n", stderr: "err\n" });
@@ -90,12 +95,15 @@ describe("nacre with containers", () => {
 
   it("a terminal has our size, and keys reach it", async () => {
     const shell = [...NACRE, "run", "--rm", "-it", guest.image].map((word) => `'${word}'`).join(" ");
-    const command = `stty rows 30 cols 100; exec ${shell} -- sh -c 'stty size; read line; echo "got $line"'`;
+    // The last word tells whether the terminal is as it was before.
+    const inside = `sh -c 'stty size; read line; echo "got $line"'`;
+    const command = `stty rows 30 cols 100; ${shell} -- ${inside}; s=$?; stty | grep -q -- -icanon || echo cooked; exit $s`;
     const { child, result, shows } = nacre.start(["-qec", command, "/dev/null"], ["script"]);
     await shows("30 100");
     child.stdin?.write("keys\r");
     const { status, stdout } = await result;
     expect(stdout).toContain("got keys");
+    expect(stdout).toMatch(/cooked\r\n$/u);
     expect(status).toBe(0);
   });
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { AgentService, type grpc, type Init } from "@nacre/protocols";
@@ -9,6 +9,7 @@ import { containerRequest, sandboxRequest } from "./container-spec.ts";
 import { type ContainerRecord, ContainerStore } from "./container-store.ts";
 import { describeError } from "./error.ts";
 import type { Guest } from "./guest/guest.ts";
+import { fileText } from "./file-text.ts";
 import type { Interrupt } from "./interrupts.ts";
 
 const { CreateContainer, CreateSandbox, ExecProcess, RemoveContainer, SetPolicy, SignalProcess, StartContainer } =
@@ -17,6 +18,10 @@ const { CreateContainer, CreateSandbox, ExecProcess, RemoveContainer, SetPolicy,
 /** A pull may take long; a runtime's own limit for it is not much shorter. */
 const CREATE_TIMEOUT_MS: number = 10 * 60 * 1000;
 const CALL_TIMEOUT_MS = 60_000;
+/** How the agent says that there is a sandbox. */
+const SANDBOX_EXISTS = "the sandbox was created before";
+/** The other command has a pause container to make; a sandbox that was made by hand never gets a file. */
+const SANDBOX_TIMEOUT_MS = 15_000;
 const SIGKILL = 9;
 /** Numbers of the signals that are passed on (signal(7)). */
 const SIGNAL_NUMBERS: Readonly<Record<Interrupt, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
@@ -50,7 +55,13 @@ export class Pod {
     const file = join(this.guest.layout.folder, "sandbox");
     if (existsSync(file)) return readFileSync(file, "utf8");
     const id = randomBytes(32).toString("hex");
-    await this.#agent.call(CreateSandbox, sandboxRequest(id, "nacre"), { timeoutMs: CALL_TIMEOUT_MS, signal });
+    try {
+      await this.#agent.call(CreateSandbox, sandboxRequest(id, "nacre"), { timeoutMs: CALL_TIMEOUT_MS, signal });
+    } catch (error) {
+      if (!(error instanceof AgentRefusal) || !error.text.includes(SANDBOX_EXISTS)) throw error;
+      // Another command was first and is at it.
+      return await fileText(file, SANDBOX_TIMEOUT_MS, signal);
+    }
     const pause = containerRequest({
       id,
       sandboxId: id,
@@ -60,7 +71,9 @@ export class Pod {
     });
     await this.#agent.call(CreateContainer, pause, { timeoutMs: CALL_TIMEOUT_MS, signal });
     await this.#agent.call(StartContainer, { container_id: id }, { timeoutMs: CALL_TIMEOUT_MS, signal });
-    writeFileSync(file, id, { mode: 0o600 });
+    // Whoever sees the file reads all of it.
+    writeFileSync(`${file}.new`, id, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
     return id;
   }
 

@@ -1,4 +1,4 @@
-import { Writable } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 
 import { type Agent } from "./agent.ts";
 import { attach, type Streams } from "./attach.ts";
@@ -33,7 +33,8 @@ export async function session(
 ): Promise<SessionResult> {
   const captured = context.json ? { stdout: new Capture(), stderr: new Capture() } : undefined;
   const streams: Streams = {
-    stdin: options.interactive ? context.stdin : undefined,
+    // Given up at the end, which our own input must not be: its terminal is still to be set back.
+    stdin: options.interactive ? context.stdin.pipe(new PassThrough()) : undefined,
     stdout: captured?.stdout ?? context.stdout,
     stderr: captured?.stderr ?? context.stderr,
   };

@@ -17,9 +17,5 @@ export function screenOf({ stdout }: Pick<Context, "stdout">): Screen {
 export function rawInput({ stdin }: Pick<Context, "stdin">): Disposable {
   if (!stdin.isTTY) return { [Symbol.dispose]: () => {} };
   stdin.setRawMode(true);
-  return {
-    [Symbol.dispose]: () => {
-      if (!stdin.destroyed) stdin.setRawMode(false);
-    },
-  };
+  return { [Symbol.dispose]: () => void stdin.setRawMode(false) };
 }
