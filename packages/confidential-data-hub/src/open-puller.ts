@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { linuxSyscalls } from "@nacre/kata-sys-util";
+import { At, linuxSyscalls } from "@nacre/kata-sys-util";
 import { ImagePuller, NodeHttp, systemClock, WorkerPool } from "@nacre/image-puller";
 import { CredentialStore, DEFAULT_REGISTRIES, parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { filePath, type ImageSettings } from "./config.ts";
@@ -10,6 +10,8 @@ export function preparePuller(settings: ImageSettings, workerUrl: URL): () => Pr
   const sys = linuxSyscalls();
   const unpacking = new WorkerPool({ workerUrl });
   unpacking.warm();
+  // Any call: the native library is loaded with the first one.
+  sys.statx(At.FDCWD, "/");
   // The image directory must not be touched earlier: the agent may yet mount trusted storage on it.
   return async () =>
     await ImagePuller.open({
