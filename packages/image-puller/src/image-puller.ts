@@ -99,7 +99,8 @@ export class ImagePuller {
     } catch (error) {
       throw new PullError("reference", describeError(error), { cause: error });
     }
-    if (!isAbsolute(bundle)) throw new PullError("bundle", `bundle path ${JSON.stringify(bundle)} is not absolute`);
+    if (!isAbsolute(bundle))
+      throw new PullError("bundle", `bundle path ${JSON.stringify(bundle.slice(0, 300))} is not absolute`);
     this.#options.unpacking.warm();
     const failures: string[] = [];
     let cause: unknown;
