@@ -126,6 +126,8 @@ export class PolicyEngine {
   async check(rule: string, inputJson: string, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
     options.signal?.throwIfAborted();
     if (!RULE_NAME.test(rule)) throw new PolicyError("input", `expected the name of a rule, got ${rule}`);
+    // One that could not be replaced when it ended: what was short then, memory or descriptors, may be there again.
+    if (this.#current?.engine.poisoned === true) this.#renew();
     const current = this.#current;
     if (current === undefined) throw new PolicyError("evaluation", "policy check: no policy is in force");
     const { allowFailing } = current;

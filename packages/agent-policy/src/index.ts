@@ -1,3 +1,4 @@
+export { scriptDeadline } from "./deadline.ts";
 export { type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
 export { PolicyError, type PolicyErrorCode } from "./error.ts";
 export { policyInput, type PolicyMethod } from "./input.ts";

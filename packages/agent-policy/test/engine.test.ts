@@ -262,6 +262,20 @@ Is if data.pstate[input.id] == input.n
     });
   });
 
+  it("answers again as soon as what a call needs is there again", async () => {
+    let short = false;
+    const deadline: Deadline = (work) => {
+      if (short) throw new Error("EMFILE: too many open files");
+      return work();
+    };
+    const engine = await engineWith(`${P}default A := true\n`, { deadline });
+    short = true;
+    for (const code of ["trap", "trap"]) expect((await failure(engine.check("A", "{}"))).code).toBe(code);
+    expect((await failure(engine.setPolicy(P))).code).toBe("parse");
+    short = false;
+    expect((await engine.check("A", "{}")).allowed).toBe(true);
+  });
+
   it.each([
     ["arrays", `A := ${"[".repeat(20_000)}${"]".repeat(20_000)}`],
     ["objects", `A := ${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`],

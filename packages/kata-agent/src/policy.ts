@@ -5,13 +5,14 @@ import { PolicyEngine } from "@nacre/agent-policy";
 
 import { internalError } from "./error.ts";
 import type { Logger } from "./log.ts";
+import { policyDeadline } from "./policy-deadline.ts";
 
 /** The engine with the policy that is in force until SetPolicy (section 2.2, step 6). Any failure ends the start. */
 export async function loadPolicy(path: string, log: Logger): Promise<PolicyEngine> {
   try {
     const wasm = await readFile(wasmPath());
     const [engine, text] = await Promise.all([
-      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm) }),
+      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm), deadline: policyDeadline }),
       readFile(path, "utf8"),
     ]);
     // The compiled module has its own copy; this one's 2 MB would stay until the next full collection.
