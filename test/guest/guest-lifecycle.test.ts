@@ -225,7 +225,8 @@ describe("what a killed command leaves", () => {
     const starter = spawn(process.execPath, ["--conditions=source", program, stateRoot], { stdio: "ignore" });
     const exited = once(starter, "exit");
     // Killed when the first file of the guest is there.
-    await changed(stateRoot, () => existsSync(guests) && readdirSync(guests).length === 1);
+    await changed(stateRoot, () => existsSync(guests));
+    await changed(guests, () => readdirSync(guests).length === 1);
     const [id = ""] = readdirSync(guests);
     let supervisor: ProcessIdentity = { pid: 0, startTime: "", bootId: "" };
     await changed(join(guests, id), () => {

@@ -11,7 +11,7 @@ export async function fileText(path: string, timeoutMs: number, signal?: AbortSi
     try {
       resolve(readFileSync(path, "utf8"));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") reject(error as Error);
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") reject(error);
     }
   };
   const watcher = watch(dirname(path), look);
