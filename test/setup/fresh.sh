@@ -56,19 +56,19 @@ mount -t proc proc "$tree/proc"
 mount --rbind --make-rslave /sys "$tree/sys"
 mount --rbind --make-rslave /dev "$tree/dev"
 mount -t tmpfs -o mode=755 tmpfs "$tree/run"
-mkdir -p "$tree/srv/vectors" "$tree/srv/nacre"
+mkdir -p "$tree/home/vectors" "$tree/home/nacre"
 if [ -d "$vectors" ]; then
-  mount --bind "$vectors" "$tree/srv/vectors"
-  mount -o remount,bind,ro "$tree/srv/vectors"
+  mount --bind "$vectors" "$tree/home/vectors"
+  mount -o remount,bind,ro "$tree/home/vectors"
 fi
-git clone -q "$repository" "$tree/srv/nacre"
+git clone -q "$repository" "$tree/home/nacre"
 
 inside() {
   chroot "$tree" /usr/bin/env -i HOME=/root LANG=C.UTF-8 TERM="${TERM:-dumb}" CI="${CI:-}" \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
     ${NODE_EXTRA_CA_CERTS:+NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt} \
-    NACRE_VECTORS=/srv/vectors "$@"
+    NACRE_VECTORS=/home/vectors "$@"
 }
 inside apt-get update -qq
 # What a user needs before `git clone`; not by debootstrap, which cannot order npm's hundreds of dependencies.
@@ -76,5 +76,5 @@ inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-re
   { tail -n 20 "$tree/root/apt.log" >&2; exit 1; }
 for target in ${NACRE_FRESH_TARGETS:-run test}; do
   echo "== make $target"
-  inside make -C /srv/nacre "$target"
+  inside make -C /home/nacre "$target"
 done
