@@ -51,7 +51,7 @@ export function createLogger(options: LogOptions): Logger {
     for (const [key, value] of Object.entries(fields ?? {})) {
       if (!(key in line)) line[key] = typeof value === "string" ? cut(value) : value;
     }
-    options.write(`${stringifyLossless(line)}\n`);
+    options.write(`${stringifyLossless(line).replaceAll(CONTROL, escape)}\n`);
   };
   return {
     log,
@@ -61,6 +61,13 @@ export function createLogger(options: LogOptions): Logger {
     debug: (msg, fields) => log("debug", msg, fields),
     child: (name) => createLogger({ ...options, subsystem: name }),
   };
+}
+
+/** JSON leaves these as they are, but some readers end a line there, and terminals take the first 32 for commands. */
+const CONTROL = /[\u007f-\u009f\u2028\u2029]/gu;
+
+function escape(character: string): string {
+  return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`;
 }
 
 function cut(text: string): string {
