@@ -508,6 +508,20 @@ describe("digests and compression", () => {
     await expect(unpack(longer, { diffId: sha256(archive) })).rejects.toMatchObject({ code: "digest" });
   });
 
+  it.each([1, 50, 100_000])("refuse what follows the compressed data, in pieces of %d bytes", async (piece) => {
+    const archive = tar([{ name: "f", data: "x" }]);
+    const packed = gzipSync(archive);
+    for (const rest of [
+      Buffer.alloc(1),
+      Buffer.alloc(5000),
+      Buffer.from("rest"),
+      Buffer.concat([Buffer.alloc(9), packed]),
+    ]) {
+      const blob = Buffer.concat([packed, rest]);
+      await expect(unpack(archive, { blob, compression: "gzip", piece })).rejects.toMatchObject({ code: "tar" });
+    }
+  });
+
   it("refuse a blob of another digest", async () => {
     await expect(unpack(archive, { digest: sha256("x") })).rejects.toThrow(
       /^layer: expected digest sha256:.*, got sha256:/,

@@ -49,11 +49,19 @@ class ZlibInput implements Decompressor {
   readonly #stream: Gunzip | ZstdDecompress;
   /** Node does not call a write back when the data turns out to be bad. */
   readonly #failed: Promise<never>;
+  /** Bytes given to the decoder. */
+  #given = 0;
 
   constructor(stream: Gunzip | ZstdDecompress, output: (chunk: Buffer) => void) {
     this.#stream = stream;
     this.#failed = new Promise((_, reject) => {
       stream.on("error", (error) => reject(decompressionError(error)));
+      // Node takes zeros behind the last gzip member for the end, leaves the rest alone and says nothing. Go refuses them.
+      stream.on("end", () => {
+        if (stream.bytesWritten !== this.#given) {
+          reject(new PullError("tar", "data behind the end of the compressed layer"));
+        }
+      });
     });
     this.#failed.catch(() => undefined);
     stream.on("data", (chunk: Buffer) => {
@@ -67,6 +75,7 @@ class ZlibInput implements Decompressor {
   }
 
   async write(chunk: Buffer): Promise<void> {
+    this.#given += chunk.length;
     await this.#orFailed((done) => this.#stream.write(chunk, (error) => error ?? done()));
   }
 

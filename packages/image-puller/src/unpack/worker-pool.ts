@@ -72,7 +72,7 @@ export class WorkerPool implements AsyncDisposable {
       seat.worker.postMessage(message, [...transfer]);
     send({ kind: "start", layer, plan });
     try {
-      await this.#feed(job, layer, blob, send);
+      await this.#feed(job, layer, blob, send, signal);
       send({ kind: "end", layer });
       while (job.result === undefined && job.failure === undefined) await pause(job, signal);
       if (job.failure !== undefined) throw job.failure;
@@ -104,6 +104,7 @@ export class WorkerPool implements AsyncDisposable {
     layer: number,
     blob: AsyncIterable<Uint8Array>,
     send: (message: ToWorker, transfer: readonly ArrayBuffer[]) => void,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
     let buffer: ArrayBuffer | undefined;
     let view = new Uint8Array(0);
@@ -118,7 +119,7 @@ export class WorkerPool implements AsyncDisposable {
         while (buffer === undefined) {
           if (job.failure !== undefined) throw job.failure;
           buffer = job.free.pop();
-          if (buffer === undefined) await pause(job);
+          if (buffer === undefined) await pause(job, signal);
           else view = new Uint8Array(buffer);
         }
         const take = Math.min(chunk.length - at, CHUNK - filled);
