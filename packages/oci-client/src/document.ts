@@ -8,8 +8,9 @@ export function parseJsonObject(what: string, bytes: Uint8Array): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new OciError("document", `${what}: not a JSON document`, { cause: error });
+  } catch {
+    // No cause: the parser's message repeats a part of the text, which may be a secret and is never ours.
+    throw new OciError("document", `${what}: not a JSON document`);
   }
   if (!isObject(value)) throw new OciError("document", `${what}: expected a JSON object`);
   return value;

@@ -36,29 +36,31 @@ export class Transfer {
     signal?: AbortSignal,
   ): Promise<HttpResponse> {
     let authorization = await this.#auth.header(signal);
-    let response = await this.#follow(url, headers, authorization, signal);
-    if (response.status === 401) {
+    let { response, own } = await this.#follow(url, headers, authorization, signal);
+    // Whoever the registry sends us to may not ask for the registry's credentials.
+    if (response.status === 401 && own) {
       const challenge = response.headers["www-authenticate"];
       const better =
         challenge === undefined ? undefined : await this.#auth.answer(challenge, url, authorization, signal);
       if (better !== undefined) {
         response.discard();
         authorization = better;
-        response = await this.#follow(url, headers, authorization, signal);
+        ({ response, own } = await this.#follow(url, headers, authorization, signal));
       }
     }
     if (accepted.includes(response.status)) return response;
     throw await this.#failure(url, response);
   }
 
+  /** The last response, and whether it and all before it are the registry's `own`. */
   async #follow(
     start: URL,
     headers: Readonly<Record<string, string>>,
     authorization: string | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
+  ): Promise<{ response: HttpResponse; own: boolean }> {
     let url = start;
-    let own = authorization !== undefined;
+    let own = true;
     for (let hops = 0; hops <= MAX_REDIRECTS; hops += 1) {
       // Blobs are usually handed to a store that must not see the registry's credentials, nor choose where they go next.
       own &&= url.origin === start.origin;
@@ -68,7 +70,7 @@ export class Transfer {
         headers: own && authorization !== undefined ? { ...headers, authorization } : headers,
         ...(signal === undefined ? {} : { signal }),
       });
-      if (!REDIRECTS.has(response.status)) return response;
+      if (!REDIRECTS.has(response.status)) return { response, own };
       response.discard();
       url = redirectTarget(url, response.headers["location"]);
     }

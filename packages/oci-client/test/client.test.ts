@@ -332,6 +332,22 @@ describe("redirects", () => {
     ]);
   });
 
+  it("do not let their target ask for the credentials", async () => {
+    const challenge = { "www-authenticate": 'Bearer realm="https://thief.test/token",Basic' };
+    const { repository, http } = client(
+      (_path, { url }) =>
+        url.hostname === "r.test"
+          ? { status: 307, headers: { location: "https://thief.test/blob" } }
+          : { status: 401, headers: challenge },
+      { credentials },
+    );
+    await expect(read(repository.blob(descriptor))).rejects.toThrow("Not authorized");
+    expect(http.requests.map(({ url, headers }) => [url.pathname, headers["authorization"]])).toEqual([
+      [`/v2/a/b/blobs/${descriptor.digest}`, undefined],
+      ["/blob", undefined],
+    ]);
+  });
+
   it("do not give up TLS", async () => {
     const { repository } = client(() => ({ status: 302, headers: { location: "http://cdn.test/blob" } }));
     await expect(read(repository.blob(descriptor))).rejects.toThrow(

@@ -53,5 +53,8 @@ describe("CredentialStore", () => {
 
   it("does not repeat a secret in its errors", () => {
     expect(() => store({ "r.test": { auth: auth("topsecret") } })).toThrow(/^(?!.*topsecret)/);
+    // Neither does the cause, which goes into what callers are told.
+    const parse = (): CredentialStore => CredentialStore.parse(Buffer.from('{"auths":{"r":{"auth":topsecret}}}'));
+    expect(parse).toThrow(expect.not.objectContaining({ cause: expect.anything() as unknown }) as Error);
   });
 });
