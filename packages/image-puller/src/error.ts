@@ -30,11 +30,17 @@ export class PullError extends Error {
 /** Chains longer than this are cut: they come from code, not from users. */
 const MAX_CAUSES = 8;
 
-/** The messages of an error and of its causes, joined by `: `; repeated ones once. Never a stack. */
+/** A registry can put megabytes into what is quoted of it; an answer of 4 MiB would not reach the caller at all. */
+const MAX_TEXT = 4000;
+/** Control characters, among them those that steer terminals and forge lines of a log. */
+const CONTROL = /[\p{Cc}\u2028\u2029]+/gu;
+
+/** The messages of an error and of its causes, joined by `: `; repeated ones once. One line, never a stack. */
 export function describeError(error: unknown): string {
   const texts: string[] = [];
   for (let at: unknown = error, n = 0; at !== undefined && n < MAX_CAUSES; n += 1) {
-    const text = at instanceof Error ? at.message : typeof at === "string" ? at : "unknown failure";
+    const whole = at instanceof Error ? at.message : typeof at === "string" ? at : "unknown failure";
+    const text = (whole.length > MAX_TEXT ? `${whole.slice(0, MAX_TEXT)}…` : whole).replaceAll(CONTROL, " ");
     if (text !== "" && texts.at(-1)?.includes(text) !== true) texts.push(text);
     at = at instanceof Error ? at.cause : undefined;
   }

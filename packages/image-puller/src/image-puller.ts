@@ -1,4 +1,4 @@
-import { existsSync, watch } from "node:fs";
+import { existsSync, type FSWatcher, watch } from "node:fs";
 import { arch } from "node:os";
 import { mkdir, readdir, rmdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize } from "node:path";
@@ -268,7 +268,14 @@ export class ImagePuller {
 
   /** The agent unmounts and removes bundles itself; their changes in our directory go when it has. */
   #watch(bundle: string): void {
-    const watcher = watch(bundle, { persistent: false }, () => {
+    let watcher: FSWatcher;
+    try {
+      watcher = watch(bundle, { persistent: false });
+    } catch {
+      // A container can use up the guest's watches (inotify(7)); then the next pull frees what this one leaves.
+      return;
+    }
+    watcher.on("change", () => {
       if (existsSync(bundle)) return;
       watcher.close();
       this.#mounts.delete(bundle);

@@ -137,6 +137,7 @@ function flatten(response: IncomingMessage): Record<string, string | undefined> 
   );
 }
 
-function networkError(url: URL, cause: unknown): OciError {
-  return new OciError("network", `error sending request for url (${url.href})`, { cause });
+/** Without the query: stores that blobs are redirected to are paid with signatures there. */
+function networkError({ protocol, host, pathname }: URL, cause: unknown): OciError {
+  return new OciError("network", `error sending request for url (${protocol}//${host}${pathname})`, { cause });
 }

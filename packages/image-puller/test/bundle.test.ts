@@ -56,6 +56,11 @@ describe("describeError", () => {
     expect(describeError(7)).toBe("unknown failure");
   });
 
+  it("keeps a peer's text on one line and short", () => {
+    expect(describeError(new Error("a\r\n\u001b[31mb\u2028c"))).toBe("a [31mb c");
+    expect(describeError(new Error("x".repeat(5_000_000))).length).toBeLessThan(5000);
+  });
+
   it("ends with a chain that goes in a circle", () => {
     const error = new Error("a");
     error.cause = new Error("b", { cause: error });
