@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { closeSync, readdirSync } from "node:fs";
 
 import { At, OpenFlag, Resolve } from "./constants.ts";
@@ -35,7 +36,6 @@ export async function removeTree(sys: FileCalls, dirfd: number, name: PathLike):
     levels.push(level);
     level.entries = list(fd);
   };
-  let moved = 0;
   let turn = 0;
   try {
     enter(dirfd, name);
@@ -52,8 +52,8 @@ export async function removeTree(sys: FileCalls, dirfd: number, name: PathLike):
         const top = levels[0] as Level;
         if (levels.length < MAX_DEPTH) enter(level.fd, entry);
         else {
-          moved += 1;
-          const unique = Buffer.from(`.removing-${process.pid}-${moved}`);
+          // Not to be guessed: a tree with an entry of this name could not be removed.
+          const unique = Buffer.from(`.removing-${randomUUID()}`);
           sys.renameat2(level.fd, entry, top.fd, unique, 1);
           top.entries.push(unique);
         }
