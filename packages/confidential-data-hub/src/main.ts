@@ -48,9 +48,9 @@ async function main(): Promise<void> {
   process.once("SIGTERM", end);
   process.once("SIGINT", end);
 
-  // The socket is open early, and the unpack thread is up by the time that the first container is created.
+  // The socket is open early, and all that a pull needs has run once by the time that the first container is created.
   const { preparePuller } = await import("./open-puller.ts");
-  pullerLoaded.resolve(preparePuller(config.image, workerUrl));
+  pullerLoaded.resolve(preparePuller(config.image, workerUrl, log));
 }
 
 function fail(error: unknown): never {

@@ -1,17 +1,18 @@
 import { readFile } from "node:fs/promises";
-import { At, linuxSyscalls } from "@nacre/kata-sys-util";
-import { ImagePuller, NodeHttp, systemClock, WorkerPool } from "@nacre/image-puller";
+import { linuxSyscalls } from "@nacre/kata-sys-util";
+import { describeError, ImagePuller, NodeHttp, rehearsePull, systemClock, WorkerPool } from "@nacre/image-puller";
 import { CredentialStore, DEFAULT_REGISTRIES, parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { filePath, type ImageSettings } from "./config.ts";
 import { parseToml } from "./load-config.ts";
+import type { Log } from "./log.ts";
 
 /** Starts what a pull needs and returns how to open the puller with the first one. */
-export function preparePuller(settings: ImageSettings, workerUrl: URL): () => Promise<ImagePuller> {
+export function preparePuller(settings: ImageSettings, workerUrl: URL, log: Log): () => Promise<ImagePuller> {
   const sys = linuxSyscalls();
   const unpacking = new WorkerPool({ workerUrl });
-  unpacking.warm();
-  // Any call: the native library is loaded with the first one.
-  sys.statx(At.FDCWD, "/");
+  rehearsePull(unpacking).catch((error: unknown) => {
+    log("warn", `the first pull will be slower: ${describeError(error)}`);
+  });
   // The image directory must not be touched earlier: the agent may yet mount trusted storage on it.
   return async () =>
     await ImagePuller.open({

@@ -2,7 +2,6 @@ import { existsSync, type FSWatcher, watch } from "node:fs";
 import { arch } from "node:os";
 import { mkdir, readdir, rmdir, unlink, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize } from "node:path";
-import type { MountCalls } from "@nacre/kata-sys-util";
 import {
   type Clock,
   type Compression,
@@ -24,7 +23,7 @@ import {
 import { bundleConfig } from "./bundle.ts";
 import { describeError, PullError } from "./error.ts";
 import { LayerStore, type StoredLayer } from "./layer-store.ts";
-import { type OverlayMount, OverlayStore } from "./overlay.ts";
+import { type OverlayCalls, type OverlayMount, OverlayStore } from "./overlay.ts";
 import type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
 
 /** Downloads of one image at a time unless configured otherwise (image-rs has the same default). */
@@ -32,7 +31,8 @@ export const DEFAULT_CONCURRENT_DOWNLOADS = 3;
 
 /** Turns blobs into files; `WorkerPool` does it on other threads. */
 export interface Unpacking {
-  warm(): void;
+  /** Resolves when a thread is ready for its first layer. Never rejects. */
+  warm(): Promise<void>;
   unpack(plan: LayerPlan, blob: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<UnpackedLayer>;
 }
 
@@ -41,7 +41,7 @@ export interface ImagePullerOptions {
   readonly workDir: string;
   readonly http: Http;
   readonly clock: Clock;
-  readonly sys: MountCalls;
+  readonly sys: OverlayCalls;
   readonly unpacking: Unpacking;
   readonly registries: RegistryConfig;
   readonly credentials?: CredentialStore | undefined;
@@ -101,7 +101,7 @@ export class ImagePuller {
     }
     if (!isAbsolute(bundle))
       throw new PullError("bundle", `bundle path ${JSON.stringify(bundle.slice(0, 300))} is not absolute`);
-    this.#options.unpacking.warm();
+    void this.#options.unpacking.warm();
     const failures: string[] = [];
     let cause: unknown;
     try {
@@ -155,7 +155,7 @@ export class ImagePuller {
         credentials: credentials?.find(source.reference),
         ...(retry === undefined ? {} : { retry }),
       });
-      const image = await step("failed to pull image manifest", client.resolve(platform(), signal));
+      const image = await step("failed to pull image manifest", client.resolve(hostPlatform(), signal));
       const config = await step("failed to pull image config", client.config(image.manifest.config, signal));
       const layers = await this.#pullLayers(client, image, config, signal);
       await this.#makeBundle(bundle, layers, config);
@@ -178,7 +178,7 @@ export class ImagePuller {
     config: ImageConfig,
     signal: AbortSignal | undefined,
   ): Promise<readonly StoredLayer[]> {
-    const wanted = platform();
+    const wanted = hostPlatform();
     if (config.os !== wanted.os || config.architecture !== wanted.architecture) {
       throw new PullError(
         "unsupported",
@@ -287,7 +287,7 @@ export class ImagePuller {
 }
 
 /** The platform of this machine in image terms (GOOS, GOARCH). */
-function platform(): { os: string; architecture: string } {
+export function hostPlatform(): { os: string; architecture: string } {
   const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
   return { os: "linux", architecture: names[arch()] ?? arch() };
 }

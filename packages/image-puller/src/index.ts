@@ -9,4 +9,5 @@ export {
 } from "./image-puller.ts";
 export { NodeHttp, type NodeHttpOptions, type ProxySettings, systemClock } from "./node-http.ts";
 export type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
+export { rehearsePull } from "./rehearsal.ts";
 export { WorkerPool, type WorkerPoolOptions } from "./unpack/worker-pool.ts";

@@ -9,6 +9,9 @@ import type { StoredLayer } from "./layer-store.ts";
 /** mount(2) takes its options as text of at most a page, the last byte being NUL. */
 const MAX_OPTIONS = 4095;
 
+/** The part of the system that overlays need. */
+export type OverlayCalls = Pick<MountCalls, "mount" | "umount2">;
+
 /** A root file system: read-only layers under a directory of its own for what the container changes. */
 export interface OverlayMount {
   readonly target: string;
@@ -18,18 +21,18 @@ export interface OverlayMount {
 
 /** Root file systems made of layers, with their changes under `overlays/ID/{upper,work}`. */
 export class OverlayStore {
-  readonly #sys: MountCalls;
+  readonly #sys: OverlayCalls;
   readonly #root: string;
   /** Made but not yet mounted: no mount shows that they are in use. */
   readonly #coming = new Set<string>();
 
-  private constructor(sys: MountCalls, root: string) {
+  private constructor(sys: OverlayCalls, root: string) {
     this.#sys = sys;
     this.#root = root;
   }
 
   /** Opens a store and removes the changes of mounts that are gone. */
-  static async open(sys: MountCalls, root: string): Promise<OverlayStore> {
+  static async open(sys: OverlayCalls, root: string): Promise<OverlayStore> {
     await mkdir(join(root, "overlays"), { recursive: true, mode: 0o700 });
     const store = new OverlayStore(sys, root);
     await store.sweep();

@@ -28,6 +28,8 @@ interface Job {
 
 interface Seat {
   readonly worker: Worker;
+  /** Resolves when the thread has come up, or ended before. */
+  readonly running: Promise<void>;
   readonly jobs: Map<number, Job>;
 }
 
@@ -49,9 +51,12 @@ export class WorkerPool implements AsyncDisposable {
     this.#limit = options.workers ?? Math.min(availableParallelism(), MAX_WORKERS);
   }
 
-  /** Starts a thread ahead of its first layer, so that it comes up while the manifest is on its way. */
-  warm(): void {
-    if (this.#seats.length === 0) this.#addSeat();
+  /**
+   * Starts a thread ahead of its first layer, so that it comes up while the manifest is on its way. Resolves when one
+   * runs, and with one that ends at once: the next layer gets another.
+   */
+  async warm(): Promise<void> {
+    await (this.#seats[0] ?? this.#addSeat()).running;
   }
 
   /**
@@ -150,7 +155,10 @@ export class WorkerPool implements AsyncDisposable {
       trackUnmanagedFds: false,
       ...(this.#options.execArgv === undefined ? {} : { execArgv: [...this.#options.execArgv] }),
     });
-    const seat: Seat = { worker, jobs: new Map() };
+    const { promise: running, resolve } = Promise.withResolvers<void>();
+    worker.once("online", resolve);
+    worker.once("exit", () => resolve());
+    const seat: Seat = { worker, running, jobs: new Map() };
     worker.on("message", (message: FromWorker) => receive(seat.jobs.get(message.layer), message));
     const lost = (cause?: Error): void => {
       const index = this.#seats.indexOf(seat);
