@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 
 import { AgentService, Health } from "@nacre/protocols";
@@ -69,6 +69,21 @@ describe("a host that asks for more than there is", () => {
     execFileSync("prlimit", ["--nofile=20000:", "--pid", pid]);
     await alive();
     for (const container_id of ["short", "stays"]) await guest.reply(RemoveContainer, { container_id });
+    await guest.print("after", ["true"]);
+    expect(guest.holdings()).toEqual(before);
+  });
+
+  it("does not end the agent by taking all of its tasks", async () => {
+    const cgroup = readFileSync(`/proc/${guest.guest.guest.initPid}/cgroup`, "utf8");
+    const legacy = /^\d+:pids:(.*)$/m.exec(cgroup)?.[1];
+    // On version 2 the daemons have a group below the guest's own.
+    const unified = /^0::(\/[^/\n]*)/m.exec(cgroup)?.[1] ?? "";
+    const group = legacy === undefined ? `/sys/fs/cgroup${unified}` : `/sys/fs/cgroup/pids${legacy}`;
+    writeFileSync(`${group}/pids.max`, readFileSync(`${group}/pids.current`, "utf8").trim());
+    await alive();
+    expect(await guest.reply(CreateContainer, guest.request("bomb"))).toMatchObject({ code: 13 });
+    await alive();
+    writeFileSync(`${group}/pids.max`, "max");
     await guest.print("after", ["true"]);
     expect(guest.holdings()).toEqual(before);
   });

@@ -10,8 +10,8 @@ let script: Script | undefined;
  * A bound from outside on each synchronous call, in milliseconds. V8 ends what runs in a script, WebAssembly included,
  * from another thread. A call that is ended throws here, and leaves half-way whatever it worked on.
  *
- * For that thread Node takes some descriptors and, when there are none, ends the process: whoever lets others use up
- * descriptors looks for free ones before.
+ * Where Node cannot start that thread, for want of tasks or descriptors, it ends the process: whoever lets others use
+ * them up looks for free ones before.
  */
 export function scriptDeadline(limitMs: number): Deadline {
   return <T>(work: () => T): T => {

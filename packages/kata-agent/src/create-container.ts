@@ -41,6 +41,10 @@ export class ContainerCreator {
   readonly #options: ContainerCreatorOptions;
   /** Ids from the start of their creation to the end of their removal. */
   readonly #known = new Map<string, Record | undefined>();
+  /** Ids whose folder could not be removed, for want of descriptors, say; tried again with the next container. */
+  readonly #leftovers = new Set<string>();
+  readonly #making = new Set<Promise<unknown>>();
+  readonly #ending = new AbortController();
 
   constructor(options: ContainerCreatorOptions) {
     this.#options = options;
@@ -64,11 +68,22 @@ export class ContainerCreator {
     refuseCdi(request.OCI);
     this.#known.set(id, undefined);
     try {
-      this.#known.set(id, await this.#create(request, request.OCI, signal));
+      await this.#sweep(id);
+      const making = this.#create(request, request.OCI, AbortSignal.any([signal, this.#ending.signal]));
+      this.#making.add(making);
+      this.#known.set(id, await making.finally(() => this.#making.delete(making)));
     } catch (error) {
+      this.#leftovers.add(id);
+      await this.#sweep(id);
       this.#known.delete(id);
       throw error;
     }
+  }
+
+  /** Ends what is being made and waits until it is undone; nothing is made any more. For the end of the sandbox. */
+  async close(): Promise<void> {
+    this.#ending.abort(internalError("the sandbox is being created or removed"));
+    await Promise.allSettled(this.#making);
   }
 
   /** Ends a container and takes back what it had. `timeoutMs` 0 is no limit; when it passes, the container stays. */
@@ -144,12 +159,22 @@ export class ContainerCreator {
   }
 
   async #release(id: string, mountPoints: readonly string[]): Promise<void> {
-    const { storages, syscalls, log } = this.#options;
-    await storages.releaseAll(mountPoints);
-    try {
-      await removeBundle(syscalls, bundlePath(id));
-    } catch (error) {
-      log.error("the container's folder was not removed", { container: id, error: describeError(error) });
+    await this.#options.storages.releaseAll(mountPoints);
+    this.#leftovers.add(id);
+    await this.#sweep(id);
+  }
+
+  /** Removes the folders that are left of `own` and of ids that nobody uses. */
+  async #sweep(own: string): Promise<void> {
+    const { syscalls, log } = this.#options;
+    for (const id of this.#leftovers) {
+      if (id !== own && this.#known.has(id)) continue;
+      try {
+        await removeBundle(syscalls, bundlePath(id));
+        this.#leftovers.delete(id);
+      } catch (error) {
+        log.error("the container's folder was not removed", { container: id, error: describeError(error) });
+      }
     }
   }
 }

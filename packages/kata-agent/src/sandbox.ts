@@ -39,6 +39,7 @@ export class Sandbox {
   readonly #options: SandboxOptions;
   #state: "absent" | "making" | "there" | "gone" = "absent";
   #namespaces: SandboxNamespaces | undefined;
+  #destroying: Promise<void> | undefined;
   #resolvConfMounted = false;
   #pidNamespace: SharedPidNamespace | undefined;
 
@@ -106,10 +107,13 @@ export class Sandbox {
     }
   }
 
-  /** Takes everything away that `create` made. The containers must be gone. */
+  /** Takes everything away that `create` made. The containers must be gone. Callers that come together share the work. */
   async destroy(): Promise<void> {
     this.#state = "gone";
-    await this.#undo();
+    this.#destroying ??= this.#undo().finally(() => {
+      this.#destroying = undefined;
+    });
+    await this.#destroying;
   }
 
   async #undo(): Promise<void> {

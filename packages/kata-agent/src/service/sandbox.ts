@@ -32,6 +32,8 @@ export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeo
     },
 
     async DestroySandbox() {
+      // What is being made would lose its folders half-way, and the sandbox find them changing.
+      await creator.close();
       const removals = containers.list().map(({ id }) => creator.remove(id, DESTROY_TIMEOUT_MS));
       for (const result of await Promise.allSettled(removals)) {
         if (result.status === "rejected") {
