@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
@@ -31,6 +32,9 @@ describe("a process's identity", () => {
     const [line] = (await once(parent.stdout, "data")) as [Buffer];
     const identity = identityOf(Number(line.toString()));
     expect(isAlive(identity)).toBe(true);
+    // Until it has become `sleep` the shell might still collect its child.
+    const name = (): string => readFileSync(`/proc/${parent.pid}/comm`, "latin1").trim();
+    while (name() !== "sleep") await new Promise((resolve) => setImmediate(resolve));
     await killProcess(identity);
     expect(identityOf(identity?.pid ?? 0)).toEqual(identity);
     expect(isAlive(identity)).toBe(false);
