@@ -157,7 +157,7 @@ export class ImagePuller {
       });
       const image = await step("failed to pull image manifest", client.resolve(hostPlatform(), signal));
       const config = await step("failed to pull image config", client.config(image.manifest.config, signal));
-      const layers = await this.#pullLayers(client, image, config, signal);
+      const layers = await this.#pullLayers(client, source.reference, image, config, signal);
       await this.#makeBundle(bundle, layers, config);
       made = true;
       return {
@@ -174,6 +174,7 @@ export class ImagePuller {
 
   async #pullLayers(
     client: RepositoryClient,
+    { registry, repository }: Reference,
     { manifest }: ResolvedImage,
     config: ImageConfig,
     signal: AbortSignal | undefined,
@@ -208,7 +209,9 @@ export class ImagePuller {
             client.blob(layer, shared),
             shared,
           );
-        stored.set(diffId, await step(`failed to pull layer ${layer.digest}`, this.#layers.get(diffId, unpack, all)));
+        const place = `${registry}/${repository}@${layer.digest}`;
+        const getting = this.#layers.get(diffId, place, unpack, all);
+        stored.set(diffId, await step(`failed to pull layer ${layer.digest}`, getting));
       }
     };
     const lanes = Math.min(this.#options.concurrentDownloads ?? DEFAULT_CONCURRENT_DOWNLOADS, plans.length);

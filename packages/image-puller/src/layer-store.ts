@@ -42,16 +42,18 @@ export class LayerStore {
 
   /**
    * The layer with this diff_id; `unpack` makes it in the directory it is given if it is not there. Callers that want
-   * the same layer at the same time share one `unpack`, which is aborted when all of them have been.
+   * the same layer from the same `source` at the same time share one `unpack`, which is aborted when all of them have
+   * been. Those of other sources do not wait for it: their layer must not depend on another registry's good will.
    *
    * @throws PullError, and what `unpack` throws.
    */
   async get(
     diffId: string,
+    source: string,
     unpack: (directory: string, signal: AbortSignal) => Promise<UnpackedLayer>,
     signal?: AbortSignal,
   ): Promise<StoredLayer> {
-    return await this.#tasks.run(diffId, (shared) => this.#getOnce(diffId, unpack, shared), signal);
+    return await this.#tasks.run(`${diffId} ${source}`, (shared) => this.#getOnce(diffId, unpack, shared), signal);
   }
 
   async #getOnce(
@@ -74,6 +76,8 @@ export class LayerStore {
       return { diffId, files: join(directory, "files"), opaqueRoot };
     } catch (error) {
       await this.#removeTree(join("tmp", name));
+      // The same layer came from another source first.
+      if (hasCode(error, "ENOTEMPTY") || hasCode(error, "EEXIST")) return await this.#read(diffId, directory);
       if (error instanceof Error && "syscall" in error) throw storageError("failed to store a layer", error);
       throw error;
     }

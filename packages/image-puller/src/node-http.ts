@@ -113,6 +113,8 @@ async function head(outgoing: ClientRequest, url: URL, idleMs: number): Promise<
   return await new Promise((resolve, reject) => {
     outgoing.once("response", resolve);
     outgoing.on("error", reject);
+    // An answer that switches protocols (101) ends the request without a response and without an error.
+    outgoing.once("close", () => reject(new Error("the connection was closed without a response")));
     outgoing.setTimeout(idleMs, () => {
       outgoing.destroy(new OciError("timeout", `no data from ${url.host} for ${idleMs} ms`));
     });

@@ -44,10 +44,11 @@ export interface ImageIndex {
  */
 export function parseManifest(bytes: Uint8Array, contentType?: string): ImageManifest | ImageIndex {
   const document = parseJsonObject("manifest", bytes);
-  if (document["schemaVersion"] !== 2) {
+  const version = document["schemaVersion"];
+  if (version !== 2) {
     throw new OciError(
       "document",
-      `manifest: expected schemaVersion 2, got ${JSON.stringify(document["schemaVersion"])}`,
+      `manifest: expected schemaVersion 2, got ${typeof version === "number" ? version : typeof version}`,
     );
   }
   const isImage = "config" in document || "layers" in document;
