@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup packages build tree bundles generate regorus-wasm run test test-fresh bench lint fmt check clean
+.PHONY: help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm run test test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,6 +29,12 @@ regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it w
 
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts
+
+rootfs: packages build ## build the measured image into build/images
+	node guest-rootfs/rootfs.ts
+
+rootfs-update: node_modules/.package-lock.json ## lock the versions of Debian packages that the archive has now
+	node guest-rootfs/rootfs-update.ts
 
 run: setup build tree ## set up, start a guest, pull and run a container under a policy, tear down
 	@node --conditions=source test/demo/run.ts

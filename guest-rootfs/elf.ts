@@ -82,3 +82,26 @@ function textAt(bytes: Buffer, start: number): string {
   if (start >= bytes.length || end < 0) throw new RangeError(`expected a text at ${start}`);
   return bytes.toString("latin1", start, end);
 }
+
+/** The bytes of a section by its name, of a 64-bit little-endian ELF file. Throws where there is none. */
+export function elfSection(bytes: Buffer, name: string, path: string): Buffer {
+  try {
+    const start = Number(bytes.readBigUInt64LE(40));
+    const [size, count, namesAt] = [58, 60, 62].map((at) => bytes.readUInt16LE(at)) as [number, number, number];
+    const section = (index: number): { at: number; length: number; name: number } => ({
+      name: bytes.readUInt32LE(start + index * size),
+      at: Number(bytes.readBigUInt64LE(start + index * size + 24)),
+      length: Number(bytes.readBigUInt64LE(start + index * size + 32)),
+    });
+    const names = section(namesAt);
+    for (let i = 0; i < count; i++) {
+      const found = section(i);
+      if (textAt(bytes, names.at + found.name) !== name) continue;
+      if (found.at + found.length > bytes.length) throw new RangeError(`expected ${name} within the file`);
+      return bytes.subarray(found.at, found.at + found.length);
+    }
+  } catch (cause) {
+    throw new Error(`${path}: expected a whole ELF file`, { cause });
+  }
+  throw new Error(`${path}: expected a section ${name}, got none`);
+}

@@ -1,11 +1,9 @@
 import { join } from "node:path";
 
-import { BUNDLES, packageFolder, PROGRAMS, ROOT } from "./paths.ts";
+import { BUNDLES, ROOT } from "./paths.ts";
+import { programPath } from "./programs.ts";
+import type { Sources } from "./sources.ts";
 
-/**
- * Everything that the guest's root holds, by its path there. Owner is root everywhere. Shared libraries are not listed:
- * they follow from the programs. Debian merges /bin, /sbin and /lib into /usr, and so does the guest.
- */
 export type Entry = Directory | Link | File | Text;
 
 interface Common {
@@ -22,31 +20,20 @@ export interface Link extends Common {
 export interface File extends Common {
   readonly type: "file";
   readonly mode: number;
-  /** A file of this machine: of the repository, of its build, or of a Debian package. */
+  /** A file of this machine: of the repository, of its build, or of an unpacked Debian package. */
   readonly source: string;
-  /** The Debian package that brings it, for the message when it is missing. */
-  readonly debian?: string;
 }
 export interface Text extends Common {
   readonly type: "text";
   readonly mode: number;
-  readonly content: string;
+  readonly content: string | Buffer;
 }
 
-const directory = (path: string, mode = 0o755): Directory => ({ type: "directory", path, mode });
-const link = (path: string, target: string): Link => ({ type: "link", path, target });
-const text = (path: string, content: string): Text => ({ type: "text", path, mode: 0o644, content });
-const program = (path: string, source: string, debian?: string): File => ({
-  type: "file",
-  path,
-  mode: 0o755,
-  source,
-  ...(debian === undefined ? {} : { debian }),
-});
-const data = (path: string, source: string, debian?: string): File => ({
-  ...program(path, source, debian),
-  mode: 0o644,
-});
+export const directory = (path: string, mode = 0o755): Directory => ({ type: "directory", path, mode });
+export const link = (path: string, target: string): Link => ({ type: "link", path, target });
+export const text = (path: string, content: string | Buffer): Text => ({ type: "text", path, mode: 0o644, content });
+const program = (path: string, source: string): File => ({ type: "file", path, mode: 0o755, source });
+export const data = (path: string, source: string): File => ({ type: "file", path, mode: 0o644, source });
 
 /** A daemon's bundle and the name under which the rest of the guest knows it. */
 const daemon = (name: string, path: string): readonly Entry[] => [
@@ -60,7 +47,11 @@ const PAUSE_CONFIG = {
   root: { path: "rootfs", readonly: true },
 };
 
-export const MANIFEST: readonly Entry[] = [
+/**
+ * Everything that the guest's root holds, by its path there. Owner is root everywhere. Shared libraries are not listed:
+ * they follow from the programs. Debian merges /bin, /sbin and /lib into /usr, and so does the guest.
+ */
+export const manifest = (sources: Sources): readonly Entry[] => [
   // Mount points, and folders that hold nothing at first.
   ...["/dev", "/proc", "/run", "/sys", "/etc", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64"].map((path) =>
     directory(path),
@@ -77,7 +68,7 @@ export const MANIFEST: readonly Entry[] = [
   link("/var/run", "../run"),
 
   // The one interpreter, and what it runs.
-  program("/usr/bin/node", join(packageFolder(`node-linux-${process.arch}`), "bin/node")),
+  program("/usr/bin/node", programPath("node", sources.arch)),
   ...daemon("nvrc", "/usr/sbin/nvrc"),
   ...daemon("kata-agent", "/usr/bin/kata-agent"),
   ...daemon("confidential-data-hub", "/usr/local/bin/confidential-data-hub"),
@@ -86,11 +77,11 @@ export const MANIFEST: readonly Entry[] = [
   data("/usr/lib/nacre/regorus.wasm", join(BUNDLES, "regorus.wasm")),
 
   // Containers. crun is what the image will have; runc is the default where control groups are of version 1.
-  program("/usr/sbin/runc", "/usr/sbin/runc", "runc"),
-  program("/usr/bin/crun", "/usr/bin/crun", "crun"),
+  program("/usr/sbin/runc", sources.file("runc", "/usr/sbin/runc")),
+  program("/usr/bin/crun", sources.file("crun", "/usr/bin/crun")),
   directory("/pause_bundle"),
   directory("/pause_bundle/rootfs"),
-  program("/pause_bundle/rootfs/pause", join(PROGRAMS, "pause")),
+  program("/pause_bundle/rootfs/pause", programPath("pause", sources.arch)),
   text("/pause_bundle/config.json", `${JSON.stringify(PAUSE_CONFIG)}\n`),
 
   // Measured configuration.
@@ -98,7 +89,7 @@ export const MANIFEST: readonly Entry[] = [
   data("/etc/kata-opa/default-policy.rego", join(ROOT, "guest-rootfs/policies/allow-all.rego")),
   directory("/etc/ssl"),
   directory("/etc/ssl/certs"),
-  data("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
+  text("/etc/ssl/certs/ca-certificates.crt", sources.certificates()),
   text("/etc/passwd", "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"),
   text("/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
   text("/etc/hostname", "nacre\n"),

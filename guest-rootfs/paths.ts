@@ -17,3 +17,10 @@ export const PROGRAMS: string = resolve(ROOT, "build/guest-programs");
 export function packageFolder(name: string): string {
   return dirname(resolve(ROOT, "node_modules", name, "package.json"));
 }
+
+/** Images, a folder each. */
+export const IMAGES: string = resolve(ROOT, "build/images");
+/** Debian's packages, unpacked and never installed. */
+export const DEBIAN: string = resolve(ROOT, "build/debian");
+/** Versions and digests of Debian's packages. */
+export const LOCK: string = resolve(ROOT, "guest-rootfs/lock.json");

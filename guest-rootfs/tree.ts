@@ -4,7 +4,6 @@ import {
   chmodSync,
   constants,
   copyFileSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -16,12 +15,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
-import { libraryClosure } from "./libraries.ts";
-import { type Entry, MANIFEST } from "./manifest.ts";
+import { type Entry, manifest } from "./manifest.ts";
 import { RESOLVED_MANIFEST, TREE } from "./paths.ts";
-import { buildPause } from "./pause.ts";
+import { buildProgram, stripNode } from "./programs.ts";
+import { withLibraries } from "./resolve.ts";
+import { machineSources } from "./sources.ts";
 
 /** One entry as it lies in the tree. */
 export interface ResolvedEntry {
@@ -37,46 +37,30 @@ export interface ResolvedEntry {
   readonly stamp?: string;
 }
 
-/**
- * Brings the guest's root directory under build/ up to date with the manifest: what has changed is replaced, what is not
- * listed goes. Each file appears whole under its name, so that a guest that runs on the tree never sees half of one.
- */
+/** The root directory of simulated guests, of what this machine has. */
 export function buildTree(): readonly ResolvedEntry[] {
-  buildPause();
-  const entries = withLibraries(MANIFEST);
-  const before = new Map(readResolved().map((entry) => [entry.path, entry]));
-  mkdirSync(TREE, { recursive: true });
-  const resolved = entries.map((entry) => place(entry, before.get(entry.path)));
-  removeOthers(new Set(entries.map(({ path }) => path)));
-  writeFileSync(RESOLVED_MANIFEST, `${JSON.stringify(resolved, undefined, 1)}\n`);
+  buildProgram("pause");
+  stripNode();
+  const sources = machineSources();
+  return placeTree(withLibraries(manifest(sources), sources), TREE, RESOLVED_MANIFEST);
+}
+
+/**
+ * Brings a root directory up to date with its entries: what has changed is replaced, what is not listed goes. Each file
+ * appears whole under its name, so that a guest that runs on the tree never sees half of one. `record` is where the
+ * resolved entries are written.
+ */
+export function placeTree(entries: readonly Entry[], tree: string, record: string): readonly ResolvedEntry[] {
+  const before = new Map(readResolved(record).map((entry) => [entry.path, entry]));
+  mkdirSync(tree, { recursive: true });
+  const resolved = entries.map((entry) => place(tree, entry, before.get(entry.path)));
+  removeOthers(tree, new Set(entries.map(({ path }) => path)));
+  writeFileSync(record, `${JSON.stringify(resolved, undefined, 1)}\n`);
   return resolved;
 }
 
-/** The manifest with the shared libraries of its programs, parents before children. */
-function withLibraries(manifest: readonly Entry[]): readonly Entry[] {
-  for (const entry of manifest) {
-    if (entry.type === "file" && !existsSync(entry.source)) {
-      const hint =
-        entry.debian === undefined ? "run `make build`" : `install Debian's ${entry.debian}: \`make packages\``;
-      throw new Error(`${entry.path}: expected ${entry.source}, which is missing; ${hint}`);
-    }
-  }
-  const sources = manifest.flatMap((entry) => (entry.type === "file" ? [entry.source] : []));
-  const libraries = [...libraryClosure(sources)].map(([path, source]): Entry => ({
-    type: "file",
-    path,
-    mode: path.includes("/ld-linux") ? 0o755 : 0o644,
-    source,
-  }));
-  const listed = new Set([...manifest, ...libraries].map(({ path }) => path));
-  const folders = new Set(libraries.map(({ path }) => dirname(path)).filter((path) => !listed.has(path)));
-  return [...manifest, ...[...folders].map((path): Entry => ({ type: "directory", path, mode: 0o755 })), ...libraries]
-    .slice()
-    .sort((a, b) => (a.path < b.path ? -1 : 1));
-}
-
-function place(entry: Entry, before: ResolvedEntry | undefined): ResolvedEntry {
-  const target = join(TREE, entry.path);
+function place(tree: string, entry: Entry, before: ResolvedEntry | undefined): ResolvedEntry {
+  const target = join(tree, entry.path);
   const mode = entry.type === "link" ? "777" : entry.mode.toString(8);
   switch (entry.type) {
     case "directory":
@@ -121,17 +105,17 @@ function clear(target: string, fits: (status: Stats) => boolean): void {
 }
 
 /** Goes down by hand: reading a folder recursively would follow links, and the tree's links lead back into it. */
-function removeOthers(listed: ReadonlySet<string>, folder = "/"): void {
-  for (const entry of readdirSync(join(TREE, folder), { withFileTypes: true })) {
+function removeOthers(tree: string, listed: ReadonlySet<string>, folder = "/"): void {
+  for (const entry of readdirSync(join(tree, folder), { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (!listed.has(path)) rmSync(join(TREE, path), { recursive: true });
-    else if (entry.isDirectory()) removeOthers(listed, path);
+    if (!listed.has(path)) rmSync(join(tree, path), { recursive: true });
+    else if (entry.isDirectory()) removeOthers(tree, listed, path);
   }
 }
 
-function readResolved(): readonly ResolvedEntry[] {
+function readResolved(record: string): readonly ResolvedEntry[] {
   try {
-    return JSON.parse(readFileSync(RESOLVED_MANIFEST, "utf8")) as readonly ResolvedEntry[];
+    return JSON.parse(readFileSync(record, "utf8")) as readonly ResolvedEntry[];
   } catch {
     // None yet, or cut off: everything is made anew.
     return [];

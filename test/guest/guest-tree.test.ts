@@ -9,7 +9,8 @@ import { describe, expect, it } from "vitest";
 
 import { bundle, ENTRIES } from "../../guest-rootfs/bundle.ts";
 import { elfNeeds, parseElfNeeds } from "../../guest-rootfs/elf.ts";
-import { BUNDLES, PROGRAMS, RESOLVED_MANIFEST, ROOT, SOURCE_MAPS, TREE } from "../../guest-rootfs/paths.ts";
+import { BUNDLES, RESOLVED_MANIFEST, ROOT, SOURCE_MAPS, TREE } from "../../guest-rootfs/paths.ts";
+import { programPath } from "../../guest-rootfs/programs.ts";
 import type { ResolvedEntry } from "../../guest-rootfs/tree.ts";
 
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
@@ -106,7 +107,7 @@ describe("the bundles", () => {
 });
 
 describe("the pause program", () => {
-  const pause = join(PROGRAMS, "pause");
+  const pause = programPath("pause");
 
   it("needs no loader and no library", () => {
     expect(elfNeeds(pause)).toEqual({ interpreter: undefined, libraries: [] });

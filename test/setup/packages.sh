@@ -6,11 +6,14 @@ set -euo pipefail
 packages=(
   attr             # getfattr, the independent reader of unpacked attributes
   apache2-utils    # htpasswd, for the registry with a password
+  binutils         # strips the guest's Node
   busybox-static   # the image that demo and tests run
   ca-certificates
   crun             # the second OCI runtime
+  cryptsetup-bin   # veritysetup: the image's hash tree
   curl
   docker-registry  # the registry
+  erofs-utils      # the image's root
   gcc libc6-dev    # the pause binary; layouts of the C library's structures
   git
   golang-go        # the Go ttRPC peer

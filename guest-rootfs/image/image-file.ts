@@ -1,0 +1,19 @@
+/** `image.json`: what boots an image, read by whatever does. Files are named relative to its folder. */
+export interface ImageFile {
+  readonly flavour: string;
+  /** As `uname -m`. */
+  readonly arch: string;
+  readonly kernel: string;
+  readonly kernelRelease: string;
+  readonly initramfs: string;
+  /** Raw, with the root on its first partition and its hash tree on the second; the guest's first virtio disk. */
+  readonly disk: string;
+  /** All that the kernel needs to boot this root. The host appends the agent's parameters. */
+  readonly commandLine: string;
+  /** Of dm-verity, in hex. */
+  readonly rootHash: string;
+  /** Of each file, in hex. */
+  readonly sha256: Readonly<Record<string, string>>;
+}
+
+export const IMAGE_FILE = "image.json";

@@ -1,0 +1,49 @@
+import type { Arch } from "../arch.ts";
+import { data, type Entry, link, text } from "../manifest.ts";
+import { buildProgram } from "../programs.ts";
+import { cpio, type CpioEntry, S_IFDIR, S_IFREG } from "./cpio.ts";
+import type { KernelModules, Module } from "./kernel-modules.ts";
+import { readFileSync } from "node:fs";
+
+/** What stage 1 loads to reach the root: the disk, device mapper's verity, the file system. */
+const STAGE1_MODULES: readonly string[] = ["virtio_pci", "virtio_blk", "dm-mod", "dm-verity", "erofs"];
+
+/** What init loads before it closes the door: for containers, the agent's port, the network, encrypted storage. */
+const INIT_MODULES: readonly string[] = [
+  "overlay",
+  "vmw_vsock_virtio_transport",
+  "virtio_net",
+  "virtio_console",
+  "configfs",
+  "dm-crypt",
+  "dm-integrity",
+  "xts",
+];
+
+/** Where init reads what to load, one absolute path a line. */
+const INIT_MODULE_LIST = "/usr/lib/nacre/modules";
+
+/** Modules of the root, with the list from which init loads them; what stage 1 has loaded already is not there. */
+export function moduleEntries(modules: KernelModules): readonly Entry[] {
+  const early = new Set(modules.inOrder(STAGE1_MODULES).map(({ path }) => path));
+  const late = modules.inOrder(INIT_MODULES).filter(({ path }) => !early.has(path));
+  return [
+    ...late.map(({ path, source }) => data(path, source)),
+    link("/usr/sbin/init", "../lib/nacre/nvrc.mjs"),
+    text(INIT_MODULE_LIST, late.map(({ path }) => `${path}\n`).join("")),
+  ];
+}
+
+/** The initramfs that opens the root: one program, the modules that it loads, their list. */
+export function stage1Initramfs(modules: KernelModules, arch: Arch): Buffer {
+  const early = modules.inOrder(STAGE1_MODULES);
+  const inside = ({ path }: Module): string => path.replace(/^.*\//u, "modules.d/");
+  const folder = (path: string): CpioEntry => ({ path, mode: S_IFDIR | 0o755 });
+  const file = (path: string, bytes: Buffer, mode = 0o644): CpioEntry => ({ path, mode: S_IFREG | mode, bytes });
+  return cpio([
+    ...["dev", "modules.d", "newroot", "proc"].map(folder),
+    file("init", readFileSync(buildProgram("stage1", arch)), 0o755),
+    file("modules", Buffer.from(early.map((module) => `/${inside(module)}\n`).join(""))),
+    ...early.map((module) => file(inside(module), readFileSync(module.source))),
+  ]);
+}
