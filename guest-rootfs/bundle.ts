@@ -19,6 +19,7 @@ interface Entry {
 
 export const ENTRIES: readonly Entry[] = [
   { name: "nvrc", source: "packages/nvrc/src/main.ts", program: true },
+  { name: "nvrc-simulated", source: "packages/nvrc/src/main-simulated.ts", program: true },
   { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },

@@ -32,14 +32,17 @@ export interface Text extends Common {
 export const directory = (path: string, mode = 0o755): Directory => ({ type: "directory", path, mode });
 export const link = (path: string, target: string): Link => ({ type: "link", path, target });
 export const text = (path: string, content: string | Buffer): Text => ({ type: "text", path, mode: 0o644, content });
-const program = (path: string, source: string): File => ({ type: "file", path, mode: 0o755, source });
+export const program = (path: string, source: string): File => ({ type: "file", path, mode: 0o755, source });
 export const data = (path: string, source: string): File => ({ type: "file", path, mode: 0o644, source });
 
 /** A daemon's bundle and the name under which the rest of the guest knows it. */
-const daemon = (name: string, path: string): readonly Entry[] => [
-  program(`/usr/lib/nacre/${name}.mjs`, join(BUNDLES, `${name}.mjs`)),
+const daemon = (name: string, path: string, bundle = name): readonly Entry[] => [
+  program(`/usr/lib/nacre/${name}.mjs`, join(BUNDLES, `${bundle}.mjs`)),
   link(path, `${"../".repeat(path.split("/").length - 3)}lib/nacre/${name}.mjs`),
 ];
+
+/** The bundle that is the guest's init: for a kernel of its own, or for namespaces of somebody else's. */
+export type Init = "nvrc" | "nvrc-simulated";
 
 const PAUSE_CONFIG = {
   ociVersion: "1.0.2",
@@ -51,7 +54,7 @@ const PAUSE_CONFIG = {
  * Everything that the guest's root holds, by its path there. Owner is root everywhere. Shared libraries are not listed:
  * they follow from the programs. Debian merges /bin, /sbin and /lib into /usr, and so does the guest.
  */
-export const manifest = (sources: Sources): readonly Entry[] => [
+export const manifest = (sources: Sources, init: Init): readonly Entry[] => [
   // Mount points, and folders that hold nothing at first.
   ...["/dev", "/proc", "/run", "/sys", "/etc", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64"].map((path) =>
     directory(path),
@@ -69,7 +72,7 @@ export const manifest = (sources: Sources): readonly Entry[] => [
 
   // The one interpreter, and what it runs.
   program("/usr/bin/node", programPath("node", sources.arch)),
-  ...daemon("nvrc", "/usr/sbin/nvrc"),
+  ...daemon("nvrc", "/usr/sbin/nvrc", init),
   ...daemon("kata-agent", "/usr/bin/kata-agent"),
   ...daemon("confidential-data-hub", "/usr/local/bin/confidential-data-hub"),
   data("/usr/lib/nacre/unpack-worker.mjs", join(BUNDLES, "unpack-worker.mjs")),

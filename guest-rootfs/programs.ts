@@ -6,7 +6,10 @@ import { type Arch, HOST_ARCH } from "./arch.ts";
 import { packageFolder, PROGRAMS, ROOT } from "./paths.ts";
 
 /** The programs in C: each one file beside this one, without a C library, without anything that varies between builds. */
-export type Program = "pause" | "stage1";
+export type Program = "launcher" | "pause" | "stage1";
+
+/** What they share. */
+const SHARED: string = join(ROOT, "guest-rootfs/syscall.h");
 
 const FLAGS: readonly string[] = [
   "-Os",
@@ -38,7 +41,7 @@ export function programPath(program: Program | "node", arch: Arch = HOST_ARCH): 
 export function buildProgram(program: Program, arch: Arch = HOST_ARCH): string {
   const source = join(ROOT, `guest-rootfs/${program}.c`);
   const output = programPath(program, arch);
-  makeFrom(source, output, (fresh) =>
+  makeFrom([source, SHARED], output, (fresh) =>
     execFileSync(toolFor(arch, "gcc"), [...FLAGS, "-o", fresh, source], { stdio: ["ignore", "inherit", "inherit"] }),
   );
   return output;
@@ -48,19 +51,19 @@ export function buildProgram(program: Program, arch: Arch = HOST_ARCH): string {
 export function stripNode(arch: Arch = HOST_ARCH): string {
   const source = join(packageFolder(`node-linux-${arch}`), "bin/node");
   const output = programPath("node", arch);
-  makeFrom(source, output, (fresh) => execFileSync(toolFor(arch, "strip"), ["--strip-all", "-o", fresh, source]));
+  makeFrom([source], output, (fresh) => execFileSync(toolFor(arch, "strip"), ["--strip-all", "-o", fresh, source]));
   return output;
 }
 
-/** Whole under its name or not there; made anew where the source is newer. */
-function makeFrom(source: string, output: string, make: (fresh: string) => void): void {
+/** Whole under its name or not there; made anew where a source is newer. */
+function makeFrom(sources: readonly string[], output: string, make: (fresh: string) => void): void {
   const made = statSync(output, { throwIfNoEntry: false });
-  const { mtimeMs, ctimeMs } = statSync(source);
   // npm gives files old times: when a file came here tells its change time.
-  if (made !== undefined && made.mtimeMs >= Math.max(mtimeMs, ctimeMs)) return;
+  const times = sources.map((source) => statSync(source)).flatMap(({ mtimeMs, ctimeMs }) => [mtimeMs, ctimeMs]);
+  if (made !== undefined && made.mtimeMs >= Math.max(...times)) return;
   mkdirSync(join(output, ".."), { recursive: true });
   const fresh = `${output}.${process.pid}`;
   make(fresh);
-  if (!existsSync(fresh)) throw new Error(`${output}: expected it to be made from ${source}, got nothing`);
+  if (!existsSync(fresh)) throw new Error(`${output}: expected it to be made from ${sources[0]}, got nothing`);
   renameSync(fresh, output);
 }

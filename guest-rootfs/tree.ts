@@ -42,7 +42,7 @@ export function buildTree(): readonly ResolvedEntry[] {
   buildProgram("pause");
   stripNode();
   const sources = machineSources();
-  return placeTree(withLibraries(manifest(sources), sources), TREE, RESOLVED_MANIFEST);
+  return placeTree(withLibraries(manifest(sources, "nvrc-simulated"), sources), TREE, RESOLVED_MANIFEST);
 }
 
 /**

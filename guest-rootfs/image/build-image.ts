@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { join } from "node:path";
 
 import { KERNEL_ARCH } from "../arch.ts";
-import { manifest } from "../manifest.ts";
+import { manifest, program } from "../manifest.ts";
 import { buildProgram, stripNode } from "../programs.ts";
 import { withLibraries } from "../resolve.ts";
 import type { LockedSources } from "../sources.ts";
@@ -30,7 +30,8 @@ export async function buildImage(folder: string, flavour: string, sources: Locke
   const work = `${folder}.work`;
   mkdirSync(folder, { recursive: true });
   mkdirSync(work, { recursive: true });
-  const entries = withLibraries([...manifest(sources), ...moduleEntries(modules)], sources);
+  const launcher = program("/usr/sbin/init", buildProgram("launcher", arch));
+  const entries = withLibraries([...manifest(sources, "nvrc"), launcher, ...moduleEntries(modules)], sources);
   const placed = placeTree(entries, join(work, "root"), join(work, "placed.json"));
   const listed = `${JSON.stringify(placed.map(measured), undefined, 1)}\n`;
   makeErofs(join(work, "root"), join(work, "root.erofs"), listed);

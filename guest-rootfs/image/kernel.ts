@@ -1,5 +1,5 @@
 import type { Arch } from "../arch.ts";
-import { data, type Entry, link, text } from "../manifest.ts";
+import { data, type Entry, text } from "../manifest.ts";
 import { buildProgram } from "../programs.ts";
 import { cpio, type CpioEntry, S_IFDIR, S_IFREG } from "./cpio.ts";
 import type { KernelModules, Module } from "./kernel-modules.ts";
@@ -29,7 +29,6 @@ export function moduleEntries(modules: KernelModules): readonly Entry[] {
   const late = modules.inOrder(INIT_MODULES).filter(({ path }) => !early.has(path));
   return [
     ...late.map(({ path, source }) => data(path, source)),
-    link("/usr/sbin/init", "../lib/nacre/nvrc.mjs"),
     text(INIT_MODULE_LIST, late.map(({ path }) => `${path}\n`).join("")),
   ];
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentService, fromJson } from "@nacre/protocols";
-import { AGENT_ENVIRONMENT, AGENT_FLAGS } from "@nacre/nvrc";
+import { AGENT_ENVIRONMENT, NODE_FLAGS } from "@nacre/nvrc";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { startAgent, type TestAgent } from "../fixtures/agent-harness.ts";
@@ -23,7 +23,7 @@ ${["CreateContainer", "CreateSandbox", "RemoveContainer", "SignalProcess", "Star
 /** Containers made by the agent beside the same containers made by plain runc, in the same namespaces. */
 export async function benchContainers(): Promise<BenchRow[]> {
   const entry = existsSync(BUNDLE)
-    ? { entry: ["/usr/bin/env", ...ENVIRONMENT, process.execPath, ...AGENT_FLAGS, BUNDLE] }
+    ? { entry: ["/usr/bin/env", ...ENVIRONMENT, process.execPath, ...NODE_FLAGS, BUNDLE] }
     : {};
   const agent = await startAgent({ policy: ALLOW_ALL, ...entry });
   try {

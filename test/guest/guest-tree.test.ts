@@ -76,7 +76,7 @@ describe("the guest's root directory", () => {
 
   it("has an init that touches nothing where it is not the first process", () => {
     const { status, stdout } = spawnSync("/usr/sbin/chroot", [TREE, "/usr/sbin/nvrc"], { encoding: "utf8", env: {} });
-    expect(stdout).toBe(`NVRC version=0.1.0 sha256=${sha256(join(BUNDLES, "nvrc.mjs"))}\n`);
+    expect(stdout).toBe(`NVRC version=0.1.0 sha256=${sha256(join(BUNDLES, "nvrc-simulated.mjs"))}\n`);
     expect(status).toBe(0);
   });
 });

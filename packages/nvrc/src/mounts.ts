@@ -13,12 +13,12 @@ export interface MountPoint {
 
 /**
  * What is mounted, in order (section 1.3 and 2.1 of the specs). /run is not `noexec`: the root of a sandbox's container
- * lies there. sysfs is read-only: nothing here writes to it, and a simulated guest shares it with the machine.
+ * lies there.
  */
 export const MOUNTS: readonly MountPoint[] = [
-  { target: "/proc", type: "proc", options: ["nosuid", "noexec", "nodev"] },
-  { target: "/sys", type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
-  { target: "/dev", type: "tmpfs", options: ["nosuid", "strictatime", "mode=0755", "size=65536k"] },
+  { target: "/proc", type: "proc", options: ["nosuid", "noexec", "nodev", "relatime"] },
+  { target: "/sys", type: "sysfs", options: ["nosuid", "noexec", "nodev", "relatime"] },
+  { target: "/dev", type: "devtmpfs", options: ["nosuid", "noexec", "mode=0755"] },
   { target: "/dev/shm", type: "tmpfs", options: ["nosuid", "nodev", "mode=1777"] },
   {
     target: "/dev/pts",
@@ -29,16 +29,24 @@ export const MOUNTS: readonly MountPoint[] = [
   { target: "/tmp", type: "tmpfs", options: ["nosuid", "nodev", "mode=1777"] },
 ];
 
-/** File systems that do instead of the listed one when they are there already: a kernel may have mounted /dev itself. */
-const EQUALS: Readonly<Record<string, readonly string[]>> = { "/dev": ["tmpfs", "devtmpfs"] };
+/** Where the kernel is shared with the machine its devices stay out of view, and nothing is written to its sysfs. */
+const SHARED_KERNEL: readonly MountPoint[] = [
+  { target: "/sys", type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+  { target: "/dev", type: "tmpfs", options: ["nosuid", "strictatime", "mode=0755", "size=65536k"] },
+];
+
+/** The same for a simulated guest. */
+export const SIMULATED_MOUNTS: readonly MountPoint[] = MOUNTS.map(
+  (mount) => SHARED_KERNEL.find(({ target }) => target === mount.target) ?? mount,
+);
 
 /** Mounts what is not there yet. What is there with another type than expected ends the boot. */
-export async function mountAll(sys: MountCalls, mounts: readonly MountPoint[] = MOUNTS): Promise<void> {
+export async function mountAll(sys: MountCalls, mounts: readonly MountPoint[]): Promise<void> {
   for (const { target, type, options } of mounts) {
     // Looked at each time: a mount changes what lies below it.
     const present = topmost(await currentMounts(), target);
     if (present !== undefined) {
-      if ((EQUALS[target] ?? [type]).includes(present.fsType)) continue;
+      if (present.fsType === type) continue;
       throw new NvrcError("mount", `mount ${target}: expected ${type}, got ${present.fsType}`);
     }
     try {

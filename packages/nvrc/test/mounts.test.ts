@@ -1,7 +1,7 @@
 import { type MountInfo, recordingSyscalls } from "@nacre/kata-sys-util";
 import { describe, expect, it } from "vitest";
 
-import { MOUNTS, mountAll, topmost } from "../src/mounts.ts";
+import { MOUNTS, mountAll, SIMULATED_MOUNTS, topmost } from "../src/mounts.ts";
 
 const mount = (mountPoint: string, fsType: string): MountInfo => ({
   id: 1,
@@ -44,6 +44,13 @@ describe("mountAll", () => {
     expect(targets.indexOf("/dev")).toBeLessThan(targets.indexOf("/dev/shm"));
     expect(targets[0]).toBe("/proc");
   });
+});
+
+it("a simulated guest shows neither the machine's devices nor a writable sysfs", () => {
+  const at = (path: string): unknown => SIMULATED_MOUNTS.find(({ target }) => target === path);
+  expect(at("/dev")).toMatchObject({ type: "tmpfs" });
+  expect(at("/sys")).toMatchObject({ type: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] });
+  expect(SIMULATED_MOUNTS.map(({ target }) => target)).toEqual(MOUNTS.map(({ target }) => target));
 });
 
 describe("topmost", () => {

@@ -1,0 +1,12 @@
+import type { Effects, Syscalls } from "@nacre/kata-sys-util";
+
+import type { Log } from "./log.ts";
+import type { MountPoint } from "./mounts.ts";
+
+/** What differs between a guest that has a kernel of its own and one that shares the developer's (decision 12). */
+export interface Ports {
+  readonly sys: Syscalls;
+  readonly effects: Effects;
+  readonly log: Log;
+  readonly mounts: readonly MountPoint[];
+}
