@@ -10,6 +10,7 @@ import (
 const usage = `usage:
   ttrpc-peer client ADDR --protos DIR        calls from JSON lines on stdin, replies as JSON lines on stdout
   ttrpc-peer server ADDR --protos DIR        Health and a part of AgentService with made-up behaviour
+  ttrpc-peer pods ADDR --protos DIR          pods from a remote hypervisor, through their lives as a Kata runtime leads them
   ttrpc-peer bench ADDR [--inflight N] [--count N | --seconds S] [--warmup N]
   ttrpc-peer bench-server ADDR               Health.Check only
 ADDR: unix:///path  unix://@name  tcp://host:port  hvsock://path:port
@@ -26,6 +27,8 @@ func main() {
 		err = runClient(addr, rest)
 	case "server":
 		err = runServer(addr, rest)
+	case "pods":
+		err = runPods(addr, rest)
 	case "bench":
 		err = runBench(addr, rest)
 	case "bench-server":

@@ -1,11 +1,10 @@
 import { type Command, command } from "../command.ts";
 import { type Context, note, print } from "../context.ts";
-import { NacreError } from "../error.ts";
 import type { Guest } from "../guest/guest.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
 import { startGuest } from "../guest/start.ts";
-import { readInput } from "../input-file.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
+import { GUEST_FLAGS, guestOptions, mebibytes } from "./guest-flags.ts";
 
 export const guestStart: Command = command({
   name: "guest start",
@@ -16,25 +15,13 @@ The guest runs in namespaces of its own until nacre guest stop. Its registry con
 gateway and to what --insecure-registry names, TLS to all others.`,
   arity: { min: 0, max: 0 },
   flags: {
-    policy: { type: "string", value: "FILE", help: "Rego policy in force from the start; default: allow everything" },
-    "insecure-registry": { type: "string", multiple: true, value: "NAME", help: "registry without TLS" },
-    "registry-ca": {
-      type: "string",
-      multiple: true,
-      value: "FILE",
-      help: "authority of a registry's certificate, PEM",
-    },
-    kernel: { type: "string", multiple: true, value: "KEY=VALUE", help: "kernel parameter, such as agent.log=debug" },
+    ...GUEST_FLAGS,
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
   },
   async run({ flags }, context) {
     await sweepAbandoned(context);
-    const policy = flags.policy === undefined ? undefined : await readInput(flags.policy, context);
     const guest = await startNoted(context, {
-      ...(policy === undefined ? {} : { policy }),
-      registries: flags["insecure-registry"].map((prefix) => ({ prefix, insecure: true })),
-      extraRoots: await Promise.all(flags["registry-ca"].map((path) => readInput(path, context))),
-      kernelParameters: flags.kernel,
+      ...(await guestOptions(flags, context)),
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
     });
     print(context, guestJson(guest), guestText(guest));
@@ -72,9 +59,4 @@ function guestText(guest: Guest): string {
     `address  ${guest.address}`,
     `log      ${guest.logFile}`,
   ].join("\n");
-}
-
-function mebibytes(text: string): number {
-  if (!/^\d{1,7}$/u.test(text)) throw new NacreError("usage", `--memory: expected a number of MiB, got ${text}`);
-  return Number(text) * 1024 * 1024;
 }

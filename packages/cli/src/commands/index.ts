@@ -5,6 +5,7 @@ import { guestList } from "./guest-list.ts";
 import { guestLogs } from "./guest-logs.ts";
 import { guestStart } from "./guest-start.ts";
 import { guestStop } from "./guest-stop.ts";
+import { hypervisorServe } from "./hypervisor-serve.ts";
 import { policyCheck } from "./policy-check.ts";
 import { ps } from "./ps.ts";
 import { rm } from "./rm.ts";
@@ -26,4 +27,5 @@ export const COMMANDS: readonly Command[] = [
   rm,
   rpc,
   policyCheck,
+  hypervisorServe,
 ];

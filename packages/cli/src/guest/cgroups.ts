@@ -13,7 +13,12 @@ const KILL_ROUNDS = 64;
 export interface GuestLimits {
   /** Bytes of memory; absent: no limit. */
   readonly memoryBytes?: number;
+  /** Processor time, in processors; absent: no limit. */
+  readonly cpus?: number;
 }
+
+/** The kernel's default period of processor time, in microseconds. */
+const CPU_PERIOD_US = 100_000;
 
 /** One place per hierarchy where groups can be made. */
 export function hierarchyRoots(mounts: readonly MountInfo[]): readonly string[] {
@@ -40,6 +45,7 @@ export async function createCgroups(name: string, limits: GuestLimits): Promise<
       }
     }
     if (limits.memoryBytes !== undefined) limitMemory(group, limits.memoryBytes);
+    if (limits.cpus !== undefined) limitProcessors(group, limits.cpus);
   }
 }
 
@@ -73,6 +79,16 @@ function limitMemory(group: string, bytes: number): void {
   for (const file of ["memory.max", "memory.limit_in_bytes"]) {
     if (existsSync(join(group, file))) writeFileSync(join(group, file), String(bytes));
   }
+}
+
+function limitProcessors(group: string, cpus: number): void {
+  const quota = Math.max(1000, Math.round(cpus * CPU_PERIOD_US));
+  const values: readonly (readonly [file: string, value: string])[] = [
+    ["cpu.max", `${quota} ${CPU_PERIOD_US}`],
+    ["cpu.cfs_period_us", String(CPU_PERIOD_US)],
+    ["cpu.cfs_quota_us", String(quota)],
+  ];
+  for (const [file, value] of values) if (existsSync(join(group, file))) writeFileSync(join(group, file), value);
 }
 
 async function emptyGroup(group: string): Promise<void> {

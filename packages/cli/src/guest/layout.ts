@@ -1,9 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 
 /** Where guests of this machine keep their files; on a tmpfs, so that a restart of the machine clears it. */
 export const DEFAULT_STATE_ROOT = "/run/nacre";
 /** Guests are named by this many random bytes in hexadecimal. */
-export const ID_BYTES = 4;
+const ID_BYTES = 4;
 const ID: RegExp = /^[0-9a-f]{8}$/u;
 
 /** The agent's port (nvrc-and-guest-image, 3.2). */
@@ -38,6 +39,10 @@ export function stateRoot(env: Readonly<Record<string, string | undefined>> = pr
 
 export function guestsFolder(root: string): string {
   return join(root, "guests");
+}
+
+export function newGuestId(): string {
+  return randomBytes(ID_BYTES).toString("hex");
 }
 
 export function isGuestId(text: string): boolean {

@@ -2,6 +2,7 @@ import { posix } from "node:path";
 
 import { NacreError } from "../error.ts";
 import type { RegistryRule } from "./hub-config.ts";
+import { isGuestId } from "./layout.ts";
 import type { GuestNetwork } from "./state.ts";
 
 /** A file that this guest has beyond the tree, or instead of the tree's. */
@@ -30,6 +31,10 @@ export interface StartGuestOptions {
   readonly hubConfig?: string | ((network: GuestNetwork) => string);
   /** Memory of the guest with its containers, in bytes. Default: no limit. */
   readonly memoryBytes?: number;
+  /** Processor time of the guest with its containers, in processors. Default: no limit. */
+  readonly cpus?: number;
+  /** The guest's id, eight hexadecimal digits, where its socket must be known before it starts. Default: random. */
+  readonly id?: string;
   /** Where the log is appended to. Default: a file that goes with the guest. */
   readonly logFile?: string;
   /** Time for the agent to listen, in milliseconds. Default 60,000: the first start on a busy machine reads 200 MB. */
@@ -43,7 +48,9 @@ export interface StartGuestOptions {
 }
 
 /** A guest with fewer bytes does not get its daemons up. */
-const MIN_MEMORY_BYTES: number = 128 * 1024 * 1024;
+export const MIN_MEMORY_BYTES: number = 128 * 1024 * 1024;
+/** More than any machine has; the kernel counts the time in a number of limited size. */
+export const MAX_CPUS = 1024;
 
 /** Throws `usage` for what cannot be meant. */
 export function checkOptions(options: StartGuestOptions): void {
@@ -58,8 +65,14 @@ export function checkOptions(options: StartGuestOptions): void {
   for (const parameter of options.kernelParameters ?? []) {
     if (/[\n\0]/u.test(parameter)) throw new NacreError("usage", "kernel parameters: expected one line");
   }
-  const { memoryBytes } = options;
+  const { memoryBytes, cpus, id } = options;
   if (memoryBytes !== undefined && !(Number.isSafeInteger(memoryBytes) && memoryBytes >= MIN_MEMORY_BYTES)) {
     throw new NacreError("usage", `memory: expected at least ${MIN_MEMORY_BYTES} bytes, got ${memoryBytes}`);
+  }
+  if (cpus !== undefined && !(cpus > 0 && cpus <= MAX_CPUS)) {
+    throw new NacreError("usage", `processors: expected more than 0 and at most ${MAX_CPUS}, got ${cpus}`);
+  }
+  if (id !== undefined && !isGuestId(id)) {
+    throw new NacreError("usage", `guest id: expected eight hexadecimal digits, got ${JSON.stringify(id)}`);
   }
 }

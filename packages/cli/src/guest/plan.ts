@@ -5,6 +5,7 @@ export interface GuestPlan {
   /** The read-only root directory. */
   readonly tree: string;
   readonly memoryBytes: number | undefined;
+  readonly cpus: number | undefined;
   readonly files: readonly PlannedFile[];
   /** Longest time from start to an agent that answers, in milliseconds. */
   readonly startTimeoutMs: number;

@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 
@@ -9,7 +8,7 @@ import { entryCommand } from "./entry.ts";
 import { type Guest, guestFrom } from "./guest.ts";
 import { HUB_CONFIG_PATH, hubConfig } from "./hub-config.ts";
 import { identityOf } from "./identity.ts";
-import { AGENT_PORT, type GuestLayout, guestLayout, guestsFolder, ID_BYTES, stateRoot } from "./layout.ts";
+import { AGENT_PORT, type GuestLayout, guestLayout, guestsFolder, newGuestId, stateRoot } from "./layout.ts";
 import { chooseNetwork } from "./network.ts";
 import { checkOptions, type ExtraFile, type StartGuestOptions } from "./options.ts";
 import type { GuestPlan } from "./plan.ts";
@@ -30,7 +29,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
   checkOptions(options);
   if (process.getuid?.() !== 0) throw new NacreError("environment", "a simulated guest needs root");
   const root = options.stateRoot ?? stateRoot();
-  const layout = guestLayout(root, randomBytes(ID_BYTES).toString("hex"));
+  const layout = guestLayout(root, options.id ?? newGuestId());
   const network = chooseNetwork();
   const tree = existingTree(options.tree ?? DEFAULT_TREE);
   createState(
@@ -81,6 +80,7 @@ function writePlan(layout: GuestLayout, tree: string, network: GuestNetwork, opt
   const plan: GuestPlan = {
     tree,
     memoryBytes: options.memoryBytes,
+    cpus: options.cpus,
     files,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
   };

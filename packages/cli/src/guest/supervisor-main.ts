@@ -37,7 +37,10 @@ async function supervise(): Promise<void> {
   const plan = readPlan(layout.plan);
   const log = openSync(state.log, "a", 0o600);
 
-  await createCgroups(layout.cgroup, plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes });
+  await createCgroups(layout.cgroup, {
+    ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
+    ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
+  });
   const multiplexer = await HybridVsock.listen(layout.hybridSocket, (port) => `unix://${portSocket(layout, port)}`);
   const guest = await launchGuest(root, layout, log);
   record({ launcher: guest.launcher, init: guest.init });

@@ -1,0 +1,118 @@
+import { Code } from "@nacre/protocols";
+import { RpcError } from "@nacre/ttrpc";
+import { describe, expect, it } from "vitest";
+
+import { MAX_INITDATA, parseVmId, parseVmSpec } from "../../src/hypervisor/vm-spec.ts";
+
+const PREFIX = "io.katacontainers.config.hypervisor.";
+const request = (annotations: Record<string, string>, change: Record<string, string> = {}) => ({
+  id: "0123456789abcdef".repeat(4),
+  annotations,
+  networkNamespacePath: "/var/run/netns/cni-1",
+  ...change,
+});
+
+/** The status that a request is refused with. */
+function refusal(annotations: Record<string, string>, change: Record<string, string> = {}): string {
+  try {
+    parseVmSpec(request(annotations, change));
+  } catch (error) {
+    expect(error).toBeInstanceOf(RpcError);
+    expect((error as RpcError).code).toBe(Code.INVALID_ARGUMENT);
+    return (error as RpcError).message;
+  }
+  throw new Error("expected a refusal");
+}
+
+describe("parseVmSpec", () => {
+  it("reads what the Go runtime sends", () => {
+    const spec = parseVmSpec(
+      request({
+        "io.kubernetes.cri.sandbox-name": "web-0",
+        "io.kubernetes.cri.sandbox-namespace": "shop",
+        [`${PREFIX}machine_type`]: "simulated",
+        [`${PREFIX}image`]: "small",
+        [`${PREFIX}default_vcpus`]: "2",
+        [`${PREFIX}default_memory`]: "512",
+        [`${PREFIX}default_gpus`]: "0",
+        [`${PREFIX}default_gpu_model`]: "",
+        [`${PREFIX}cc_init_data`]: 'version = "0.1.0"\n',
+      }),
+    );
+    expect(spec).toEqual({
+      id: "0123456789abcdef".repeat(4),
+      pod: "web-0",
+      namespace: "shop",
+      machineType: "simulated",
+      image: "small",
+      vcpus: 2,
+      memoryBytes: 512 * 1024 * 1024,
+      initdata: 'version = "0.1.0"\n',
+      networkNamespace: "/var/run/netns/cni-1",
+    });
+  });
+
+  it("takes empty texts, zeros and absent annotations for things that the runtime does not know", () => {
+    const nothing = { pod: "", namespace: "", machineType: "", image: "", networkNamespace: "" };
+    const absent = { vcpus: undefined, memoryBytes: undefined, initdata: undefined };
+    const empty = Object.fromEntries(
+      ["machine_type", "image", "default_vcpus", "default_memory", "default_gpus", "cc_init_data"].map((key) => [
+        `${PREFIX}${key}`,
+        "",
+      ]),
+    );
+    const zeros = { ...empty, [`${PREFIX}default_vcpus`]: "0", [`${PREFIX}default_memory`]: "0" };
+    for (const annotations of [{}, empty, zeros]) {
+      expect(parseVmSpec(request(annotations, { networkNamespacePath: "" }))).toEqual({
+        id: request({}).id,
+        ...nothing,
+        ...absent,
+      });
+    }
+  });
+
+  it.each(["-1", "1.5", "0x10", "1e3", " 1", "12345678901", "1025", "many"])("refuses %j vCPUs", (text) => {
+    expect(refusal({ [`${PREFIX}default_vcpus`]: text })).toBe(
+      `${PREFIX}default_vcpus: expected a whole number up to 1024, got ${JSON.stringify(text)}`,
+    );
+  });
+
+  it("refuses memory in which no guest starts, and more than the runtime can count", () => {
+    expect(refusal({ [`${PREFIX}default_memory`]: "127" })).toContain("expected at least 128 MiB");
+    expect(refusal({ [`${PREFIX}default_memory`]: "4294967296" })).toContain("up to 4294967295");
+    expect(parseVmSpec(request({ [`${PREFIX}default_memory`]: "128" })).memoryBytes).toBe(128 << 20);
+  });
+
+  it("refuses devices that no guest has", () => {
+    expect(refusal({ [`${PREFIX}default_gpus`]: "1" })).toBe(
+      `${PREFIX}default_gpus: expected 0, as these guests have none, got "1"`,
+    );
+  });
+
+  it("refuses texts beyond their limits, without repeating them", () => {
+    const long = "x".repeat(MAX_INITDATA + 1);
+    expect(refusal({ [`${PREFIX}cc_init_data`]: long })).toBe(
+      `${PREFIX}cc_init_data: expected at most ${MAX_INITDATA} bytes, got ${MAX_INITDATA + 1}`,
+    );
+    expect(refusal({ "io.kubernetes.cri.sandbox-name": "x".repeat(254) })).toContain("at most 253 bytes");
+  });
+
+  it("refuses paths that lead nowhere certain", () => {
+    for (const path of ["proc/self/ns/net", "/a\0b", `/${"x".repeat(4096)}`]) {
+      const text = refusal({}, { networkNamespacePath: path });
+      expect(text).toContain("networkNamespacePath: expected an absolute path");
+      expect(text.length).toBeLessThan(200);
+    }
+  });
+});
+
+describe("parseVmId", () => {
+  it.each(["a", "0123abcd", "pod-1_x.y", "x".repeat(128)])("takes %s", (id) => expect(parseVmId(id)).toBe(id));
+
+  it.each(["", ".", "..", ".hidden", "-x", "a/b", "../../etc/passwd", "a\0b", "a b", "ä", "a\n", "x".repeat(129)])(
+    "refuses %j",
+    (id) => {
+      expect(() => parseVmId(id)).toThrow("id: expected 1 to 128 letters");
+    },
+  );
+});
