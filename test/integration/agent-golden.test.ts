@@ -136,15 +136,45 @@ function comparable(row: Row, reply: unknown): unknown {
     return details;
   }
   if (row.id === "run/exec-nocaps-out") return "shape only";
+  if (row.section === "net") return withoutLinkLocal(reply);
   return reply;
 }
+
+/** The kernel gives and takes these addresses when it sees the carrier, which is when it likes. */
+function withoutLinkLocal(reply: unknown): unknown {
+  const isLinkLocal = (text: unknown): boolean => typeof text === "string" && text.startsWith("fe80::");
+  const { Interfaces, Routes, ...rest } = reply as {
+    Interfaces?: ReadonlyArray<{ IPAddresses?: ReadonlyArray<{ address?: string }> }>;
+    Routes?: ReadonlyArray<{ dest?: string }>;
+  };
+  return {
+    ...rest,
+    ...(Interfaces === undefined
+      ? {}
+      : {
+          Interfaces: Interfaces.map(({ IPAddresses = [], ...link }) => ({
+            ...link,
+            IPAddresses: IPAddresses.filter(({ address }) => !isLinkLocal(address)),
+          })),
+        }),
+    ...(Routes === undefined ? {} : { Routes: Routes.filter(({ dest }) => !isLinkLocal(dest)) }),
+  };
+}
+
+/** What the recorder had prepared beside the usual namespaces. */
+const PREPARED: ReadonlyMap<string, string> = new Map([
+  ["net", "ip link add gold0 address 02:00:00:00:00:01 type veth peer name gold1 address 02:00:00:00:00:02"],
+]);
 
 /** Our replies may name causes where the recorded one has none: callers match on the beginning. */
 function withoutOwnCauses(ours: Record<string, unknown>, row: Row): Record<string, unknown> {
   const { message } = ours;
-  return typeof message === "string" && message.startsWith(`${row.message ?? ""}\n\nCaused by:\n`)
-    ? { ...ours, message: row.message }
-    : ours;
+  const recordedText = row.message ?? "";
+  const starts = recordedText.endsWith('"')
+    ? // Quoted with its causes.
+      `${recordedText.slice(0, -1)}\\n\\nCaused by:\\n`
+    : `${recordedText}\n\nCaused by:\n`;
+  return typeof message === "string" && message.startsWith(starts) ? { ...ours, message: row.message } : ours;
 }
 
 function recorded(row: Row): Record<string, unknown> {
@@ -168,7 +198,11 @@ for (const [section, own] of Map.groupBy(rows.filter(relevant), ({ section }) =>
 
     beforeAll(async () => {
       const policyName = own[0]?.policy ?? "";
-      agent = await startAgent({ policy: policies[policyName] ?? "", policyName });
+      agent = await startAgent({
+        policy: policies[policyName] ?? "",
+        policyName,
+        prepare: PREPARED.get(section) ?? "true",
+      });
       client = await RawTtrpc.connect(agent.socket);
     });
 

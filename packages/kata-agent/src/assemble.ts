@@ -11,6 +11,7 @@ import { ContainerCreator } from "./create-container.ts";
 import { PolicyGate } from "./gate.ts";
 import { CDH_SOCKET } from "./launch/plan.ts";
 import type { Logger } from "./log.ts";
+import { GuestNetwork } from "./network/guest-network.ts";
 import { OomEvents } from "./oom-events.ts";
 import { CONTAINER_STATE, RUNTIME_STATE, SHARED_ROOT, STATE_ROOT } from "./paths.ts";
 import { Sandbox } from "./sandbox.ts";
@@ -68,6 +69,11 @@ export function assemble({ config, policy, syscalls, reaper, log, shutdown }: As
     storages,
     copier: new FileCopier(syscalls, SHARED_ROOT),
     oomEvents,
+    network: new GuestNetwork({
+      syscalls,
+      log: log.child("network"),
+      hotplugTimeoutMs: config.hotplugTimeoutMs,
+    }),
     syscalls,
     log,
     shutdown,

@@ -17,6 +17,8 @@ export interface AgentConfig {
   serverAddr: string;
   /** Port on which the log is offered; 0 writes it to standard output. Default 0. */
   logVport: number;
+  /** Time for a device that is being plugged in to appear. Default 3 s. */
+  hotplugTimeoutMs: number;
   /** Time for a pull in the guest. Default 1200 s; the caller's own deadline usually ends it earlier. */
   imagePullTimeoutMs: number;
   /** Time for a component to open its socket. Default 6 s. */
@@ -38,6 +40,7 @@ export function defaultConfig(): AgentConfig {
     devMode: false,
     serverAddr: "vsock://-1:1024",
     logVport: 0,
+    hotplugTimeoutMs: 3_000,
     imagePullTimeoutMs: 1_200_000,
     launchProcessTimeoutMs: 6_000,
     guestComponentsProcs: "api-server-rest",
@@ -135,6 +138,9 @@ export function applyKernelParameters(base: AgentConfig, parameters: readonly Ke
       case "agent.log_vport":
         config.logVport = parsePositive(key, value) ?? config.logVport;
         break;
+      case "agent.hotplug_timeout":
+        config.hotplugTimeoutMs = seconds(key, value, config.hotplugTimeoutMs);
+        break;
       case "agent.image_pull_timeout":
         config.imagePullTimeoutMs = seconds(key, value, config.imagePullTimeoutMs);
         break;
@@ -183,6 +189,9 @@ export function applyToml(base: AgentConfig, text: string): TomlConfig {
         break;
       case "log_vport":
         config.logVport = integer(key, value, 0xffff_ffff);
+        break;
+      case "hotplug_timeout":
+        config.hotplugTimeoutMs = duration(key, value);
         break;
       case "image_pull_timeout":
         config.imagePullTimeoutMs = duration(key, value);

@@ -87,6 +87,7 @@ describe("the kernel command line", () => {
     ["agent.log_vport", "-1", {}],
     ["agent.image_pull_timeout", "60", { imagePullTimeoutMs: 60_000 }],
     ["agent.image_pull_timeout", "-60", {}],
+    ["agent.hotplug_timeout", "7", { hotplugTimeoutMs: 7000 }],
     ["agent.launch_process_timeout", "30", { launchProcessTimeoutMs: 30_000 }],
     ["agent.guest_components_procs", "none", { guestComponentsProcs: "none" }],
     ["agent.guest_components_procs", "attestation-agent", { guestComponentsProcs: "attestation-agent" }],
@@ -140,6 +141,7 @@ describe("TOML", () => {
         "image_pull_timeout = { secs = 2, nanos = 1 }",
         "launch_process_timeout = { secs = 3, nanos = 0 }",
         "hotplug_timeout = { secs = 1, nanos = 0 }",
+        "cdi_timeout = { secs = 1, nanos = 0 }",
         "[endpoints]",
         'allowed = ["x"]',
       ].join("\n"),
@@ -152,10 +154,11 @@ describe("TOML", () => {
       guestComponentsProcs: "none",
       policyFile: "/p.rego",
       ociRuntime: "/usr/bin/crun",
+      hotplugTimeoutMs: 1000,
       imagePullTimeoutMs: 2001,
       launchProcessTimeoutMs: 3000,
     });
-    expect(unknownKeys).toEqual(["hotplug_timeout", "endpoints"]);
+    expect(unknownKeys).toEqual(["cdi_timeout", "endpoints"]);
   });
 
   it.each([

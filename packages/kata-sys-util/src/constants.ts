@@ -152,9 +152,11 @@ export const Ioctl = {
 /** Socket families, types and flags. */
 export const Socket = {
   AF_UNIX: 1,
+  AF_NETLINK: 16,
   AF_VSOCK: 40,
   STREAM: 1,
   DGRAM: 2,
+  RAW: 3,
   NONBLOCK: 0x800,
   CLOEXEC: 0x80000,
 } as const;

@@ -59,6 +59,7 @@ export const layouts = {
     svm_flags: "uint8_t",
     svm_zero: ["uint8_t", 3],
   },
+  sockaddr_nl: { nl_family: "uint16_t", nl_pad: "uint16_t", nl_pid: "uint32_t", nl_groups: "uint32_t" },
   winsize: { ws_row: "uint16_t", ws_col: "uint16_t", ws_xpixel: "uint16_t", ws_ypixel: "uint16_t" },
   rlimit: { rlim_cur: "uint64_t", rlim_max: "uint64_t" },
   statx_timestamp: { tv_sec: "int64_t", tv_nsec: "uint32_t", reserved: "int32_t" },

@@ -22,6 +22,8 @@ const asynchronous: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "moveMount",
   "statfs",
   "openat2Async",
+  "netlinkSend",
+  "netlinkReceive",
   "sync",
   "syncfs",
   "swapon",
@@ -57,6 +59,7 @@ const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "vsockConnect",
   "socketError",
   "vsockLocalAddress",
+  "netlinkReceive",
   "recvmsg",
   "sendmsg",
 ]);

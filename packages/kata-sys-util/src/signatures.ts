@@ -52,6 +52,8 @@ export const signatures = {
   accept4: "int accept4(int, void *, void *, int)",
   getsockname: "int getsockname(int, void *, void *)",
   getsockopt: "int getsockopt(int, int, int, void *, void *)",
+  setsockopt: "int setsockopt(int, int, int, void *, uint)",
+  send: "long send(int, void *, size_t, int)",
   socketpair: "int socketpair(int, int, int, void *)",
   recvmsg: "long recvmsg(int, void *, int)",
   sendmsg: "long sendmsg(int, void *, int)",

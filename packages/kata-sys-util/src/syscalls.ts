@@ -199,9 +199,20 @@ export interface VsockAddress {
   readonly port: number;
 }
 
+/** What {@link SocketCalls.netlinkReceive} received. */
+export interface NetlinkDatagram {
+  readonly length: number;
+  /** The sender: 0 is the kernel. */
+  readonly port: number;
+  /** The buffer was too small, and the rest is lost. */
+  readonly truncated: boolean;
+}
+
 /** Sockets that Node cannot make. All are non-blocking and CLOEXEC. */
 export interface SocketCalls {
-  socket(family: number, type: number): number;
+  socket(family: number, type: number, protocol?: number): number;
+  /** An option whose value is an int. */
+  setSocketOption(fd: number, level: number, name: number, value: number): void;
   socketpair(): readonly [number, number];
   /** A path of at most 107 bytes (sockaddr_un); the socket appears there as a file. */
   unixBind(fd: number, path: string): void;
@@ -215,6 +226,12 @@ export interface SocketCalls {
   /** SO_ERROR: 0 or the positive error number of what happened since the last call. */
   socketError(fd: number): number;
   vsockLocalAddress(fd: number): VsockAddress;
+  /** With a port number that the kernel chooses, and the multicast groups of a mask. */
+  netlinkBind(fd: number, groups: number): void;
+  /** To the kernel, which works on it before this resolves and may wait for other changes meanwhile. */
+  netlinkSend(fd: number, data: Uint8Array): Promise<void>;
+  /** The next datagram, at the start of `buffer`; undefined if there is none now. */
+  netlinkReceive(fd: number, buffer: Buffer): Promise<NetlinkDatagram | undefined>;
   /** Undefined if a non-blocking socket has nothing; empty data and no descriptors is the end. */
   recvmsg(fd: number, maxBytes: number, maxFds: number): ReceivedMessage | undefined;
   sendmsg(fd: number, data: Uint8Array, fds: readonly number[]): number;

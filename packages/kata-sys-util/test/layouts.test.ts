@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import * as constants from "../src/constants.ts";
+import * as netlink from "../src/netlink/constants.ts";
 import { Errno } from "../src/errno.ts";
 import { layouts, type LayoutName } from "../src/layouts.ts";
 import { LibC } from "../src/native.ts";
@@ -36,6 +37,10 @@ const HEADERS = [
   "sys/wait.h",
   "termios.h",
   "linux/vm_sockets.h",
+  "linux/netlink.h",
+  "linux/rtnetlink.h",
+  "linux/neighbour.h",
+  "linux/if.h",
 ] as const;
 
 /** Compiles a C program that prints `name value` lines and runs it: what the C library says. */
@@ -134,6 +139,26 @@ describe("constants", () => {
     }
     const inC = [...cValues(expressions)].map(([name, value]) => [name, BigInt.asUintN(32, value)] as const);
     expect(new Map(inC)).toEqual(ours);
+  });
+
+  it("have the kernel's values for netlink", () => {
+    const prefixes: Readonly<Record<string, string>> = {
+      NetlinkProtocol: "NETLINK_",
+      NetlinkFlag: "NLM_F_",
+      LinkFlag: "IFF_",
+      LinkAttribute: "IFLA_",
+      AddressAttribute: "IFA_",
+      RouteAttribute: "RTA_",
+      RouteMetric: "RTAX_",
+      NeighbourAttribute: "NDA_",
+      Family: "AF_",
+    };
+    const { NUD_PERMANENT, ...groups } = netlink;
+    const ours = new Map<string, bigint>([["NUD_PERMANENT", BigInt(NUD_PERMANENT)]]);
+    for (const [group, values] of Object.entries(groups)) {
+      for (const [name, value] of Object.entries(values)) ours.set(`${prefixes[group] ?? ""}${name}`, BigInt(value));
+    }
+    expect(cValues(Object.fromEntries([...ours.keys()].map((name) => [name, name])))).toEqual(ours);
   });
 
   it("name every error of the C library", () => {

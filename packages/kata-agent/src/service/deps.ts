@@ -6,6 +6,7 @@ import type { FileCopier } from "../copy-file.ts";
 import type { ContainerCreator } from "../create-container.ts";
 import type { PolicyGate } from "../gate.ts";
 import type { Logger } from "../log.ts";
+import type { GuestNetwork } from "../network/guest-network.ts";
 import type { OomEvents } from "../oom-events.ts";
 import type { Sandbox } from "../sandbox.ts";
 import type { StorageRegistry } from "../storage/registry.ts";
@@ -20,6 +21,7 @@ export interface AgentParts {
   readonly storages: StorageRegistry;
   readonly copier: FileCopier;
   readonly oomEvents: OomEvents;
+  readonly network: GuestNetwork;
   readonly syscalls: Syscalls;
   readonly log: Logger;
   /** Called once the sandbox is destroyed: the reply is on its way, then the server stops and the agent exits. */

@@ -5,6 +5,7 @@ import { debugQuote } from "../debug-quote.ts";
 import type { GatedMethod } from "../gate.ts";
 import { containerHandlers } from "./containers.ts";
 import type { AgentParts } from "./deps.ts";
+import { networkHandlers } from "./network.ts";
 import { processHandlers, readHandlers } from "./processes.ts";
 import { toRpcError } from "./rpc-error.ts";
 import { sandboxHandlers } from "./sandbox.ts";
@@ -44,7 +45,12 @@ export function agentHandlers(parts: AgentParts): Handlers<typeof AgentService> 
       return handler(request, context);
     });
   };
-  const served = { ...containerHandlers(parts), ...processHandlers(parts), ...sandboxHandlers(parts) };
+  const served = {
+    ...containerHandlers(parts),
+    ...processHandlers(parts),
+    ...sandboxHandlers(parts),
+    ...networkHandlers(parts),
+  };
   for (const [name, handler] of Object.entries(served)) gated(name, handler as AnyHandler);
   for (const [name, handler] of Object.entries(readHandlers(parts))) add(name, handler as AnyHandler);
   for (const name of UNIMPLEMENTED_METHODS) {

@@ -5,14 +5,11 @@ import type { AgentService } from "@nacre/protocols";
  * then answered UNIMPLEMENTED in the words of the real agent's one such method, ResizeVolume.
  */
 export const UNIMPLEMENTED_METHODS: ReadonlyArray<keyof typeof AgentService.methods> = [
-  "AddARPNeighbors",
   "AddSwap",
   "AddSwapPath",
   "GetIPTables",
   "GetMetrics",
   "GetVolumeStats",
-  "ListInterfaces",
-  "ListRoutes",
   "MemAgentCompactSet",
   "MemAgentMemcgSet",
   "MemHotplugByProbe",
@@ -22,8 +19,6 @@ export const UNIMPLEMENTED_METHODS: ReadonlyArray<keyof typeof AgentService.meth
   "SetGuestDateTime",
   "SetIPTables",
   "UpdateEphemeralMounts",
-  "UpdateInterface",
-  "UpdateRoutes",
 ];
 
 /** `ResizeVolume` as `resize_volume`, `SetIPTables` as `set_ip_tables`: the names of upstream's handlers. */

@@ -2,7 +2,7 @@ import { closeSync } from "node:fs";
 
 import { Socket } from "../constants.ts";
 import { Errno } from "../errno.ts";
-import { SysError } from "../error.ts";
+import { hasCode, SysError } from "../error.ts";
 import type { LibC } from "../native.ts";
 import type { ReceivedMessage, SocketCalls, VsockAddress } from "../syscalls.ts";
 import { cString } from "./path.ts";
@@ -26,6 +26,10 @@ interface RawMessage {
   readonly msg_flags: number;
 }
 
+interface RawNetlinkName {
+  readonly nl_pid: number;
+}
+
 interface RawVsockName {
   readonly svm_cid: number;
   readonly svm_port: number;
@@ -38,19 +42,19 @@ interface Message {
 }
 
 export function socketCalls(libc: () => LibC): SocketCalls {
-  const message = (data: Buffer, control: Buffer): Message => {
+  const message = (data: Buffer, control: Buffer, name?: Buffer): Message => {
     const { koffi } = libc();
     const vector = libc().encode("iovec", { iov_base: koffi.address(data), iov_len: data.length });
     const header = libc().encode("msghdr", {
-      msg_name: 0,
-      msg_namelen: 0,
+      msg_name: name === undefined ? 0 : koffi.address(name),
+      msg_namelen: name?.length ?? 0,
       msg_iov: koffi.address(vector),
       msg_iovlen: 1,
       msg_control: control.length === 0 ? 0 : koffi.address(control),
       msg_controllen: control.length,
       msg_flags: 0,
     });
-    return { header, blocks: [data, vector, control] };
+    return { header, blocks: [data, vector, control, ...(name === undefined ? [] : [name])] };
   };
   const headerSize = (): number => libc().structure("cmsghdr").size;
   const sockaddr = (address: VsockAddress): Buffer =>
@@ -64,7 +68,12 @@ export function socketCalls(libc: () => LibC): SocketCalls {
     });
 
   return {
-    socket: (family, type) => libc().call("socket", undefined, family, type | FLAGS, 0),
+    socket: (family, type, protocol = 0) => libc().call("socket", undefined, family, type | FLAGS, protocol),
+    setSocketOption: (fd, level, name, value) => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeInt32LE(value);
+      libc().call("setsockopt", undefined, fd, level, name, bytes, bytes.length);
+    },
     socketpair: () => {
       const ends = Buffer.alloc(8);
       libc().call("socketpair", undefined, Socket.AF_UNIX, Socket.STREAM | FLAGS, 0, ends);
@@ -111,6 +120,36 @@ export function socketCalls(libc: () => LibC): SocketCalls {
       libc().call("getsockname", undefined, fd, name, length);
       const raw = libc().decode("sockaddr_vm", name) as RawVsockName;
       return { cid: raw.svm_cid, port: raw.svm_port };
+    },
+    netlinkBind: (fd, groups) => {
+      const name = libc().encode("sockaddr_nl", {
+        nl_family: Socket.AF_NETLINK,
+        nl_pad: 0,
+        nl_pid: 0,
+        nl_groups: groups,
+      });
+      libc().call("bind", undefined, fd, name, name.length);
+    },
+    netlinkSend: async (fd, data) => {
+      await libc().later("send", undefined, fd, data, data.length, MSG_NOSIGNAL);
+    },
+    netlinkReceive: async (fd, buffer) => {
+      const name = libc().alloc("sockaddr_nl");
+      const { header, blocks } = message(buffer, Buffer.alloc(0), name);
+      try {
+        const length = await libc().later("recvmsg", undefined, fd, header, MSG_DONTWAIT);
+        const { msg_flags } = libc().decode("msghdr", header) as RawMessage;
+        const { nl_pid } = libc().decode("sockaddr_nl", name) as RawNetlinkName;
+        // Names the blocks after the call, so that they outlive it.
+        return {
+          length: Math.min(length, blocks[0]?.length ?? 0),
+          port: nl_pid,
+          truncated: (msg_flags & MSG_TRUNC) !== 0,
+        };
+      } catch (error) {
+        if (hasCode(error, "EAGAIN") || hasCode(error, "EINTR")) return undefined;
+        throw error;
+      }
     },
     recvmsg: (fd, maxBytes, maxFds): ReceivedMessage | undefined => {
       const data = Buffer.alloc(maxBytes);
