@@ -1,4 +1,4 @@
-import { Code, type ImagePullService } from "@nacre/protocols";
+import { Code, type ImagePullService, type Tracer } from "@nacre/protocols";
 import type { PulledImage } from "@nacre/image-puller";
 import { type Handlers, messageWithCauses, RpcError } from "@nacre/ttrpc";
 import type { Log } from "./log.ts";
@@ -13,7 +13,11 @@ export interface Puller {
  *
  * `open` makes the puller with the first pull; when that fails the next pull tries again.
  */
-export function imageService(open: () => Promise<Puller>, log: Log): Handlers<typeof ImagePullService> {
+export function imageService(
+  open: () => Promise<Puller>,
+  log: Log,
+  tracer?: Pick<Tracer, "begin">,
+): Handlers<typeof ImagePullService> {
   let puller: Promise<Puller> | undefined;
   const opened = async (): Promise<Puller> => {
     puller ??= open();
@@ -27,6 +31,7 @@ export function imageService(open: () => Promise<Puller>, log: Log): Handlers<ty
   return {
     async PullImage({ image_url, bundle_path }, { signal }) {
       const started = performance.now();
+      const pulled = tracer?.begin("pull", image_url);
       log("info", `pulling image ${JSON.stringify(image_url)} into ${JSON.stringify(bundle_path)}`);
       try {
         const image = await (await opened()).pull(image_url, bundle_path, signal);
@@ -43,6 +48,8 @@ export function imageService(open: () => Promise<Puller>, log: Log): Handlers<ty
         const message = `[CDH] [ERROR]: Image Pull error: ${pullMessage(error)}`;
         log("error", message);
         throw new RpcError(Code.INTERNAL, message);
+      } finally {
+        pulled?.();
       }
     },
   };

@@ -1,6 +1,6 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { ImagePullService } from "@nacre/protocols";
+import { ImagePullService, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { listen, parseAddress } from "@nacre/vsock";
 import { imageService, type Puller } from "./image-service.ts";
@@ -22,6 +22,13 @@ async function main(): Promise<void> {
   }
   const config = await loadConfig({ option: options.config, env: process.env });
   const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+  const tracer = new Tracer({
+    subject: "confidential-data-hub",
+    now: () => process.hrtime.bigint(),
+    write: (text) => log("info", text),
+  });
+  tracer.decide(traceWanted(parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"))));
+  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
 
   const server = new TtrpcServer({
     onError: (error, method) => log("error", `${method}: ${messageWithCauses(error)}`),
@@ -29,7 +36,7 @@ async function main(): Promise<void> {
   const pullerLoaded = Promise.withResolvers<() => Promise<Puller>>();
   server.addService(
     ImagePullService,
-    imageService(async () => (await pullerLoaded.promise)(), log),
+    imageService(async () => (await pullerLoaded.promise)(), log, tracer),
   );
 
   const address = parseAddress(config.socket);
@@ -38,6 +45,7 @@ async function main(): Promise<void> {
   }
   // The socket is what the agent waits for: everything must be able to answer by now.
   const listener = await listen(address, (transport) => void server.serve(transport));
+  tracer.mark("listening");
   log("info", `listening on ${listener.address}`);
 
   const end = (signal: string): void => {
@@ -50,7 +58,7 @@ async function main(): Promise<void> {
 
   // The socket is open early, and all that a pull needs has run once by the time that the first container is created.
   const { preparePuller } = await import("./open-puller.ts");
-  pullerLoaded.resolve(preparePuller(config.image, workerUrl, log));
+  pullerLoaded.resolve(preparePuller(config.image, workerUrl, log, tracer));
 }
 
 function fail(error: unknown): never {

@@ -4,15 +4,23 @@ import { describeError, ImagePuller, NodeHttp, rehearsePull, systemClock, Worker
 import { CredentialStore, DEFAULT_REGISTRIES, parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { filePath, type ImageSettings } from "./config.ts";
 import { parseToml } from "./load-config.ts";
+import type { Tracer } from "@nacre/protocols";
 import type { Log } from "./log.ts";
 
 /** Starts what a pull needs and returns how to open the puller with the first one. */
-export function preparePuller(settings: ImageSettings, workerUrl: URL, log: Log): () => Promise<ImagePuller> {
+export function preparePuller(
+  settings: ImageSettings,
+  workerUrl: URL,
+  log: Log,
+  tracer: Tracer,
+): () => Promise<ImagePuller> {
   const sys = linuxSyscalls();
   const unpacking = new WorkerPool({ workerUrl });
-  rehearsePull(unpacking).catch((error: unknown) => {
-    log("warn", `the first pull will be slower: ${describeError(error)}`);
-  });
+  tracer
+    .span("rehearsal", "", () => rehearsePull(unpacking))
+    .catch((error: unknown) => {
+      log("warn", `the first pull will be slower: ${describeError(error)}`);
+    });
   // The image directory must not be touched earlier: the agent may yet mount trusted storage on it.
   return async () =>
     await ImagePuller.open({
@@ -24,6 +32,7 @@ export function preparePuller(settings: ImageSettings, workerUrl: URL, log: Log)
       registries: await readRegistries(settings),
       credentials: await readCredentials(settings),
       concurrentDownloads: settings.concurrentDownloads,
+      tracer,
     });
 }
 

@@ -20,6 +20,7 @@ import {
   type ResolvedImage,
   type RetryPolicy,
 } from "oci-client";
+import type { Tracer } from "@nacre/protocols";
 import { bundleConfig } from "./bundle.ts";
 import { describeError, PullError } from "./error.ts";
 import { LayerStore, type StoredLayer } from "./layer-store.ts";
@@ -47,6 +48,8 @@ export interface ImagePullerOptions {
   readonly credentials?: CredentialStore | undefined;
   readonly concurrentDownloads?: number;
   readonly retry?: RetryPolicy;
+  /** Is told of each part of a pull. */
+  readonly tracer?: Pick<Tracer, "span"> | undefined;
 }
 
 /** What was pulled; every digest has been verified. */
@@ -155,10 +158,14 @@ export class ImagePuller {
         credentials: credentials?.find(source.reference),
         ...(retry === undefined ? {} : { retry }),
       });
-      const image = await step("failed to pull image manifest", client.resolve(hostPlatform(), signal));
-      const config = await step("failed to pull image config", client.config(image.manifest.config, signal));
+      const image = await this.#traced("manifest", "", () =>
+        step("failed to pull image manifest", client.resolve(hostPlatform(), signal)),
+      );
+      const config = await this.#traced("config", "", () =>
+        step("failed to pull image config", client.config(image.manifest.config, signal)),
+      );
       const layers = await this.#pullLayers(client, source.reference, image, config, signal);
-      await this.#makeBundle(bundle, layers, config);
+      await this.#traced("mount", "", () => this.#makeBundle(bundle, layers, config));
       made = true;
       return {
         ...(image.indexDigest === undefined ? {} : { indexDigest: image.indexDigest }),
@@ -193,6 +200,7 @@ export class ImagePuller {
     // Media types are looked at before anything is fetched: an image with one bad layer costs nothing.
     const plans = manifest.layers.map((layer, index) => ({
       layer,
+      place: `${index + 1}/${manifest.layers.length}`,
       compression: plainCompression(layer),
       diffId: config.diffIds[index] ?? "",
     }));
@@ -201,7 +209,7 @@ export class ImagePuller {
     const all = AbortSignal.any([failed.signal, ...(signal === undefined ? [] : [signal])]);
     const queue = plans.values();
     const fetchNext = async (): Promise<void> => {
-      for (const { layer, compression, diffId } of queue) {
+      for (const { layer, place, compression, diffId } of queue) {
         all.throwIfAborted();
         const unpack = async (directory: string, shared: AbortSignal): Promise<UnpackedLayer> =>
           await this.#options.unpacking.unpack(
@@ -209,9 +217,10 @@ export class ImagePuller {
             client.blob(layer, shared),
             shared,
           );
-        const place = `${registry}/${repository}@${layer.digest}`;
-        const getting = this.#layers.get(diffId, place, unpack, all);
-        stored.set(diffId, await step(`failed to pull layer ${layer.digest}`, getting));
+        const source = `${registry}/${repository}@${layer.digest}`;
+        const getting = (): Promise<StoredLayer> =>
+          step(`failed to pull layer ${layer.digest}`, this.#layers.get(diffId, source, unpack, all));
+        stored.set(diffId, await this.#traced("layer", `${place} of ${layer.size} bytes`, getting));
       }
     };
     const lanes = Math.min(this.#options.concurrentDownloads ?? DEFAULT_CONCURRENT_DOWNLOADS, plans.length);
@@ -230,6 +239,10 @@ export class ImagePuller {
     if (failed.signal.aborted) throw failed.signal.reason;
     if (results.some(({ status }) => status === "rejected")) throw new PullError("worker", "a layer is missing");
     return config.diffIds.map((diffId) => stored.get(diffId) as StoredLayer);
+  }
+
+  #traced<T>(part: string, detail: string, work: () => Promise<T>): Promise<T> {
+    return this.#options.tracer?.span(part, detail, work) ?? work();
   }
 
   /** Takes a bundle for one pull. @throws PullError `bundle` when it is in use. */

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 
 import type { PolicyEngine } from "@nacre/agent-policy";
 import type { Reaper, Syscalls } from "@nacre/kata-sys-util";
+import type { Tracer } from "@nacre/protocols";
 
 import { DataHubClient } from "./cdh.ts";
 import { type AgentConfig, runtimeBinary } from "./config.ts";
@@ -28,11 +29,12 @@ export interface AssembleOptions {
   /** Started already: it must be there before the first child. */
   readonly reaper: Reaper;
   readonly log: Logger;
+  readonly tracer: Tracer;
   readonly shutdown: () => void;
 }
 
 /** Puts the agent together: every part gets what it needs here and nowhere else. */
-export function assemble({ config, policy, syscalls, reaper, log, shutdown }: AssembleOptions): AgentParts {
+export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdown }: AssembleOptions): AgentParts {
   const hub = new DataHubClient({ address: `unix://${CDH_SOCKET}`, pullTimeoutMs: config.imagePullTimeoutMs });
   const storages = new StorageRegistry(
     [new EphemeralDriver(syscalls), new LocalDriver(syscalls), new ImageGuestPullDriver(syscalls, hub)],
@@ -59,6 +61,7 @@ export function assemble({ config, policy, syscalls, reaper, log, shutdown }: As
     storages,
     syscalls,
     log: log.child("container"),
+    tracer,
   });
   return {
     gate: new PolicyGate(policy, log.child("policy")),

@@ -1,5 +1,5 @@
 import type { Syscalls } from "@nacre/kata-sys-util";
-import type { grpc } from "@nacre/protocols";
+import type { grpc, Tracer } from "@nacre/protocols";
 
 import { pinBindSources } from "./bind-sources.ts";
 import { isSandbox } from "./container-type.ts";
@@ -22,6 +22,7 @@ export interface ContainerCreatorOptions {
   readonly storages: StorageRegistry;
   readonly syscalls: Syscalls;
   readonly log: Logger;
+  readonly tracer: Pick<Tracer, "span">;
 }
 
 /** What is remembered of a container beyond what runs it. */
@@ -108,7 +109,7 @@ export class ContainerCreator {
   }
 
   async #create(request: grpc.CreateContainerRequest, oci: grpc.Spec, signal: AbortSignal): Promise<Record> {
-    const { containers, sandbox, storages, syscalls, log } = this.#options;
+    const { containers, sandbox, storages, syscalls, log, tracer } = this.#options;
     const id = request.container_id;
     const bundle = bundlePath(id);
     const annotations = oci.Annotations;
@@ -124,19 +125,16 @@ export class ContainerCreator {
       }
       const process = isPod && pulled ? pauseProcessTree(await readPauseProcess(), oci.Process) : oci.Process;
       await using pinned = await pinBindSources(syscalls, oci.Mounts, `${bundle}/mounts`);
-      const container = await containers.create({
-        id,
-        spec: {
-          ...oci,
-          Process: process,
-          Mounts: [...pinned.mounts],
-          Root: { Path: `${bundle}/rootfs`, Readonly: oci.Root?.Readonly ?? false },
-        },
-        bundleDir: bundle,
-        namespaces: this.#namespaces(request.sandbox_pidns),
-        sandbox: isPod,
-        signal,
-      });
+      const spec = {
+        ...oci,
+        Process: process,
+        Mounts: [...pinned.mounts],
+        Root: { Path: `${bundle}/rootfs`, Readonly: oci.Root?.Readonly ?? false },
+      };
+      const namespaces = this.#namespaces(request.sandbox_pidns);
+      const container = await tracer.span("runtime", id, () =>
+        containers.create({ id, spec, bundleDir: bundle, namespaces, sandbox: isPod, signal }),
+      );
       if (sandbox.pidNamespace === undefined) sandbox.keepPidNamespace(id, container.init.pid);
       return { storages: mountPoints, annotations, mounts: oci.Mounts };
     } catch (error) {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 
 import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
-import { AgentService, Health, parseKernelCommandLine } from "@nacre/protocols";
+import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
 
@@ -15,7 +15,7 @@ import { Supervisor } from "./launch/supervise.ts";
 import { openLog } from "./open-log.ts";
 import { parseOptions } from "./options.ts";
 import { loadPolicy } from "./policy.ts";
-import { agentHandlers, healthHandlers } from "./service/index.ts";
+import { agentHandlers, healthHandlers, traced } from "./service/index.ts";
 import { AGENT_VERSION, API_VERSION } from "./version.ts";
 
 /** Time for calls in flight when the sandbox is gone, in milliseconds; nothing that matters is left by then. */
@@ -28,9 +28,10 @@ async function main(): Promise<void> {
     process.stdout.write(`kata-agent version ${AGENT_VERSION} (api version: ${API_VERSION}, flavour: ${FLAVOUR})\n`);
     return;
   }
+  const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
   const { config, unknownKeys } = loadConfig({
     file: options.config,
-    kernelParameters: parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8")).parameters,
+    kernelParameters: kernel.parameters,
     env: process.env,
     trustEnvironment: process.pid !== 1,
     readFile: (path) => readFileSync(path, "utf8"),
@@ -38,28 +39,33 @@ async function main(): Promise<void> {
   checkServerAddress(config.serverAddr);
   const output = await openLog(config);
   const { log } = output;
+  const write = (text: string): void => log.info(text);
+  const tracer = new Tracer({ subject: "kata-agent", now: () => process.hrtime.bigint(), write });
+  tracer.decide(traceWanted(kernel));
+  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
   log.info("announce", { flavour: FLAVOUR, server_addr: config.serverAddr });
   if (unknownKeys.length > 0) log.warning("unknown keys in the configuration file", { keys: unknownKeys });
 
   // The policy compiles while the components start; neither needs the other, and the port opens after both.
-  const loading = loadPolicy(config.policyFile, log);
+  const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log));
   const syscalls = linuxSyscalls();
   const reaper = new Reaper({ sys: syscalls });
   reaper.start();
-  const supervisor = new Supervisor(systemLaunchPorts(log.child("launch")));
+  const supervisor = new Supervisor(systemLaunchPorts(log.child("launch"), tracer));
   const launching = supervisor.launch(launchPlan(config, existsSync));
   const [policy] = await Promise.all([loading, launching]);
 
   const ended = Promise.withResolvers<void>();
   // Whoever started the agent may end it, too: components and the socket must not stay behind.
   process.once("SIGTERM", () => ended.resolve());
-  const parts = assemble({ config, policy, syscalls, reaper, log, shutdown: ended.resolve });
+  const parts = assemble({ config, policy, syscalls, reaper, log, tracer, shutdown: ended.resolve });
   const server = new TtrpcServer({
     onError: (error, method) => log.error("handler failed", { method, error: describeError(error) }),
   })
-    .addService(AgentService, agentHandlers(parts))
-    .addService(Health, healthHandlers());
+    .addService(AgentService, traced(tracer, agentHandlers(parts)))
+    .addService(Health, traced(tracer, healthHandlers()));
   const listener = await listen(config.serverAddr, (transport) => server.serve(transport));
+  tracer.mark("listening");
   log.info("ttRPC server started", { address: listener.address });
 
   await ended.promise;

@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+
 import { Reaper } from "@nacre/kata-sys-util";
+import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 
 import { type AgentEnd, startAgent } from "./agent.ts";
 import { mountCgroups } from "./cgroups.ts";
@@ -16,15 +19,19 @@ async function boot({ sys, log, mounts }: Ports, powerOff: PowerOff): Promise<vo
   const asked = Promise.withResolvers<void>();
   process.on("SIGTERM", () => asked.resolve());
 
-  await mountAll(sys, mounts);
-  makeDevices(sys);
-  await mountCgroups(sys);
-  setHostname(sys);
-  loopbackUp(sys);
+  const tracer = new Tracer({ subject: "nvrc", now: () => process.hrtime.bigint(), write: log });
+  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
+  await tracer.step("mounts", mountAll(sys, mounts));
+  // Only now can it be known.
+  tracer.decide(traceWanted(parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"))));
+  await tracer.step("devices", makeDevices(sys));
+  await tracer.step("cgroups", mountCgroups(sys));
+  await tracer.step("hostname", setHostname(sys));
+  await tracer.step("loopback", loopbackUp(sys));
   // Before the first child, so that no orphan is missed.
   new Reaper({ sys, subreaper: false }).start();
 
-  const agent = await startAgent();
+  const agent = await tracer.step("agent", startAgent());
   log("kata-agent started");
   void asked.promise.then(() => {
     log("asked to power off");

@@ -23,3 +23,11 @@ export { type KernelCommandLine, type KernelParameter, parseKernelCommandLine } 
 export { MAX_JSON_DEPTH, parseLossless, stringifyLossless } from "./lossless-json.ts";
 export type { MethodDescriptor, ServiceDescriptor } from "./method.ts";
 export { toJson } from "./to-json.ts";
+export {
+  formatTraceEvent,
+  MAX_DETAIL_LENGTH,
+  MAX_NAME_LENGTH,
+  parseTraceEvent,
+  type TraceEvent,
+} from "./trace-event.ts";
+export { TRACE_PARAMETER, Tracer, type TracerOptions, traceWanted } from "./tracer.ts";

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { bindMount, CloneFlag, linuxSyscalls, MountFlag, mountWithOptions, Unmount } from "@nacre/kata-sys-util";
 
 import { describeError } from "../error.ts";
+import { hostTracer } from "./host-tracer.ts";
 import { guestLayout } from "./layout.ts";
 import { type GuestPlan, readPlan } from "./plan.ts";
 
@@ -14,6 +15,8 @@ import { type GuestPlan, readPlan } from "./plan.ts";
 
 /** The supervisor's end: we say that we are here, it says that network and control groups are ready. */
 const SUPERVISOR_FD = 3;
+/** The guest's log. */
+const STDERR_FD = 2;
 /** The flags are spelt out here; nothing in the environment chooses them. */
 const INIT: readonly string[] = ["/usr/bin/node", "--disable-sigusr1", "/usr/lib/nacre/nvrc.mjs"];
 
@@ -22,13 +25,15 @@ const [root = "", id = ""] = process.argv.slice(2);
 const layout = guestLayout(root, id);
 
 async function stage(): Promise<never> {
+  const tracer = hostTracer("stage", layout, STDERR_FD);
   writeSync(SUPERVISOR_FD, "here\n");
   const tree = await mountRoot(readPlan(layout.plan));
   await mountOwn(tree);
   await sys.mount(null, tree, null, MountFlag.REMOUNT | MountFlag.BIND | MountFlag.RDONLY);
-  waitForSupervisor();
+  await tracer.step("root", undefined);
+  await tracer.step("wait", waitForSupervisor());
   enter(tree);
-  await sys.umount2(".", Unmount.DETACH);
+  await tracer.step("enter", sys.umount2(".", Unmount.DETACH));
   process.chdir("/");
   // The group that the supervisor has put us into becomes the root of what the guest sees. This call is for one thread,
   // and that thread is what remains after the next.

@@ -5,6 +5,7 @@ import { HybridVsock } from "@nacre/vsock";
 import { describeError, NacreError } from "../error.ts";
 import { createCgroups, joinCgroups } from "./cgroups.ts";
 import { removeGuest } from "./cleanup.ts";
+import { hostTracer } from "./host-tracer.ts";
 import { identityOf } from "./identity.ts";
 import { launchGuest, type LaunchedGuest } from "./launch.ts";
 import { AGENT_PORT, guestLayout, portSocket } from "./layout.ts";
@@ -36,18 +37,20 @@ async function supervise(): Promise<void> {
   record({ supervisor: identityOf(process.pid) });
   const plan = readPlan(layout.plan);
   const log = openSync(state.log, "a", 0o600);
+  const tracer = hostTracer("supervisor", layout, log);
 
   await createCgroups(layout.cgroup, {
     ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
     ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
   });
   const multiplexer = await HybridVsock.listen(layout.hybridSocket, (port) => `unix://${portSocket(layout, port)}`);
-  const guest = await launchGuest(root, layout, log);
+  await tracer.step("prepare", undefined);
+  const guest = await tracer.step("namespaces", launchGuest(root, layout, log));
   record({ launcher: guest.launcher, init: guest.init });
   await joinCgroups(layout.cgroup, guest.init.pid);
-  await connectGuest(layout.interface, guest.init.pid, state.network);
+  await tracer.step("network", connectGuest(layout.interface, guest.init.pid, state.network));
   guest.go();
-  await agentReady(guest, plan.startTimeoutMs);
+  await tracer.step("guest", agentReady(guest, plan.startTimeoutMs));
   record({ ready: true });
   await tell({ ready: true });
 

@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
+import type { Tracer } from "@nacre/protocols";
+
 import { internalError } from "../error.ts";
 import type { Logger } from "../log.ts";
 import type { Component } from "./plan.ts";
@@ -10,7 +12,7 @@ import type { ComponentExit, ComponentProcess, LaunchPorts } from "./supervise.t
 import { waitForSocket } from "./wait-socket.ts";
 
 /** The real world for the supervisor. */
-export function systemLaunchPorts(log: Logger): LaunchPorts {
+export function systemLaunchPorts(log: Logger, tracer: Tracer): LaunchPorts {
   return {
     spawn: spawnComponent,
     removeSocket: (path) => rm(path, { force: true }),
@@ -20,6 +22,7 @@ export function systemLaunchPorts(log: Logger): LaunchPorts {
     },
     now: () => performance.now(),
     log,
+    tracer,
   };
 }
 

@@ -1,3 +1,5 @@
+import type { Tracer } from "@nacre/protocols";
+
 import { describeError, internalError } from "../error.ts";
 import type { Logger } from "../log.ts";
 import type { Component, LaunchPlan } from "./plan.ts";
@@ -26,6 +28,7 @@ export interface LaunchPorts {
   delay(ms: number, signal: AbortSignal): Promise<void>;
   now(): number;
   log: Logger;
+  tracer: Pick<Tracer, "begin">;
 }
 
 /** First pause before a restart; each failure that follows doubles it. */
@@ -73,6 +76,7 @@ export class Supervisor {
 
   async #startOnce(component: Component): Promise<ComponentProcess> {
     await this.#ports.removeSocket(component.socket);
+    const launched = this.#ports.tracer.begin("launch", component.id);
     const process = await this.#ports.spawn(component);
     this.#running.set(component.id, process);
     // `stop` kills what it finds running, and may have looked before this process was there.
@@ -102,6 +106,7 @@ export class Supervisor {
       // The race may have been decided by the exit; the waiting then rejects on its own.
       ready.catch(() => undefined);
     }
+    launched();
     this.#ports.log.info("guest component is ready", { component: component.id, component_pid: process.pid });
     return process;
   }

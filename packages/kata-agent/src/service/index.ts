@@ -13,6 +13,7 @@ import { handlerName, UNIMPLEMENTED_METHODS } from "./unimplemented.ts";
 
 export type { AgentParts } from "./deps.ts";
 export { healthHandlers } from "./health.ts";
+export { traced } from "./traced.ts";
 export { UNIMPLEMENTED_METHODS } from "./unimplemented.ts";
 
 type AnyHandler = (request: object, context: CallContext) => Promise<Init<object>> | Init<object>;

@@ -30,6 +30,14 @@ class World implements LaunchPorts {
   readonly processes: Array<{ end(exit: ComponentExit): void; kills: string[] }> = [];
   readonly log = createLogger({ level: "trace", version: "0", pid: 1, write: (line) => this.#write(line) });
   readonly lines: string[] = [];
+  /** Launches that were timed to their end. */
+  readonly launched: string[] = [];
+  readonly tracer = {
+    begin:
+      (step: string, detail = "") =>
+      () =>
+        void this.launched.push(`${step} ${detail}`),
+  };
   time = 0;
   ready: (attempt: number) => Promise<void> = () => Promise.resolve();
   #waiting: Array<{ count: number; text: string; resolve: () => void }> = [];
@@ -103,6 +111,7 @@ describe("Supervisor", () => {
     const supervisor = new Supervisor(world);
     await supervisor.launch(plan);
     expect(world.events).toEqual(["remove /run/hub.sock", "spawn", "wait /run/hub.sock"]);
+    expect(world.launched).toEqual(["launch hub"]);
     await supervisor.stop();
     expect(world.processes[0]?.kills).toEqual(["SIGTERM"]);
   });
