@@ -1,6 +1,7 @@
 import { type Command, command } from "../command.ts";
 import { print } from "../context.ts";
 import { selectGuest } from "../select.ts";
+import { visible } from "../visible.ts";
 
 export const guestLogs: Command = command({
   name: "guest logs",
@@ -10,7 +11,7 @@ export const guestLogs: Command = command({
   flags: {},
   async run({ args: [id] }, context) {
     const log = selectGuest(id).log();
-    print(context, { lines: log.split("\n").filter((line) => line !== "") }, log);
+    print(context, { lines: log.split("\n").filter((line) => line !== "") }, visible(log));
     await Promise.resolve();
   },
 });

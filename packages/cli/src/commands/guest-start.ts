@@ -1,3 +1,5 @@
+import { TRACE_PARAMETER } from "@nacre/protocols";
+
 import { type Command, command } from "../command.ts";
 import { type Context, note, print } from "../context.ts";
 import type { Guest } from "../guest/guest.ts";
@@ -16,12 +18,15 @@ gateway and to what --insecure-registry names, TLS to all others.`,
   arity: { min: 0, max: 0 },
   flags: {
     ...GUEST_FLAGS,
+    trace: { type: "boolean", help: "have the daemons log what they do when, for nacre trace --guest" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
   },
   async run({ flags }, context) {
     await sweepAbandoned(context);
+    const options = await guestOptions(flags, context);
     const guest = await startNoted(context, {
-      ...(await guestOptions(flags, context)),
+      ...options,
+      kernelParameters: [...(flags.trace ? [TRACE_PARAMETER] : []), ...(options.kernelParameters ?? [])],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
     });
     print(context, guestJson(guest), guestText(guest));

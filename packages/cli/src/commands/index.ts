@@ -12,6 +12,7 @@ import { rm } from "./rm.ts";
 import { rpc } from "./rpc.ts";
 import { run } from "./run.ts";
 import { stats } from "./stats.ts";
+import { trace } from "./trace.ts";
 
 /** All commands, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -27,5 +28,6 @@ export const COMMANDS: readonly Command[] = [
   rm,
   rpc,
   policyCheck,
+  trace,
   hypervisorServe,
 ];

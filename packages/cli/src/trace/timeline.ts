@@ -1,0 +1,105 @@
+import type { TraceEvent } from "@nacre/protocols";
+
+import { parseLogLine, stepOf, subjectOf } from "./log-line.ts";
+
+/** Events of one trace; a guest that writes more has its later ones left out. */
+export const MAX_EVENTS = 10_000;
+
+/** One event on the trace's own axis, in milliseconds. */
+export interface Row {
+  readonly subject: string;
+  readonly step: string;
+  readonly detail: string;
+  readonly begin: number;
+  /** 0 for a moment. */
+  readonly lasted: number;
+}
+
+/** What of a boot is waited for, in milliseconds since the first code of ours in the guest began to be started. */
+export interface Milestones {
+  /** Every component that the agent has started is ready. */
+  readonly componentsReady?: number;
+  readonly agentListening?: number;
+  /** The first call is answered. */
+  readonly agentAnswering?: number;
+  /** The first container that had an output had it. */
+  readonly firstOutput?: number;
+}
+
+/** A boot, and what was done with the guest after it. */
+export interface Timeline {
+  /** By their begin. */
+  readonly rows: readonly Row[];
+  /** From the first begin to the last end. */
+  readonly length: number;
+  /** When init began, on the same axis; undefined when the log does not have it. */
+  readonly initStart?: number;
+  readonly milestones: Milestones;
+  /** Events that are left out. */
+  readonly dropped: number;
+}
+
+/** The events in a guest's log. */
+export function readEvents(log: string): { readonly events: readonly TraceEvent[]; readonly dropped: number } {
+  const events: TraceEvent[] = [];
+  let dropped = 0;
+  for (const line of log.split("\n")) {
+    const parsed = parseLogLine(line);
+    if (parsed === undefined) continue;
+    if (events.length < MAX_EVENTS) events.push(parsed.event);
+    else dropped += 1;
+  }
+  return { events, dropped };
+}
+
+/** The timeline of a guest's log. */
+export function timelineOf(log: string): Timeline {
+  const { events, dropped } = readEvents(log);
+  // The longer one of two that begin together has the other inside.
+  const sorted = events.toSorted((a, b) => a.begin - b.begin || b.lasted - a.lasted);
+  const zero = sorted[0]?.begin ?? 0;
+  const end = Math.max(zero, ...sorted.map(({ begin, lasted }) => begin + lasted));
+  const init = sorted.find(({ name }) => name === "nvrc.node");
+  return {
+    rows: sorted.map((event) => ({
+      subject: subjectOf(event),
+      step: stepOf(event),
+      detail: event.detail,
+      begin: milliseconds(event.begin - zero),
+      lasted: milliseconds(event.lasted),
+    })),
+    length: milliseconds(end - zero),
+    ...(init === undefined ? {} : { initStart: milliseconds(init.begin - zero) }),
+    milestones: init === undefined ? {} : milestones(sorted, init.begin),
+    dropped,
+  };
+}
+
+function milestones(events: readonly TraceEvent[], initStart: number): Milestones {
+  const since = (end: number): number => milliseconds(end - initStart);
+  const first = (name: string): TraceEvent | undefined => events.find((event) => event.name === name);
+  const listening = first("kata-agent.listening");
+  // A component that is started again later is no part of the boot.
+  const launches = events.filter(
+    ({ name, begin }) => name === "kata-agent.launch" && (listening === undefined || begin < listening.begin),
+  );
+  const call = events
+    .filter(({ name }) => name === "kata-agent.call")
+    .toSorted((a, b) => endOf(a) - endOf(b))
+    .at(0);
+  const output = first("kata-agent.output");
+  return {
+    ...(launches.length === 0 ? {} : { componentsReady: since(Math.max(...launches.map(endOf))) }),
+    ...(listening === undefined ? {} : { agentListening: since(listening.begin) }),
+    ...(call === undefined ? {} : { agentAnswering: since(endOf(call)) }),
+    ...(output === undefined ? {} : { firstOutput: since(output.begin) }),
+  };
+}
+
+function endOf({ begin, lasted }: TraceEvent): number {
+  return begin + lasted;
+}
+
+function milliseconds(microseconds: number): number {
+  return microseconds / 1000;
+}
