@@ -2,8 +2,8 @@ import { parseAddress } from "@nacre/vsock";
 
 import { invalidArgument } from "./error.ts";
 
-/** What a build of the agent may do; *strict* comes with the measured image. */
-export type Flavour = "devkit" | "kata";
+/** What a build of the agent may do. */
+export type Flavour = "devkit" | "kata" | "strict";
 
 declare const NACRE_FLAVOUR: Flavour | undefined;
 
@@ -17,6 +17,7 @@ export const FLAVOUR: Flavour = typeof NACRE_FLAVOUR === "undefined" ? "devkit" 
 const SCHEMES: Readonly<Record<Flavour, readonly string[]>> = {
   devkit: ["vsock", "unix", "tcp"],
   kata: ["vsock", "unix"],
+  strict: ["vsock", "unix"],
 };
 
 /** Throws INVALID_ARGUMENT when this flavour must not listen there. */

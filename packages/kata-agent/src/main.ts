@@ -9,6 +9,9 @@ import { assemble } from "./assemble.ts";
 import { loadConfig } from "./config.ts";
 import { describeError } from "./error.ts";
 import { checkServerAddress, FLAVOUR } from "./flavour.ts";
+import { requireBinding } from "./initdata/binding.ts";
+import { systemBlockDevices } from "./initdata/block-devices.ts";
+import { loadInitdata } from "./initdata/guest-initdata.ts";
 import { launchPlan } from "./launch/plan.ts";
 import { systemLaunchPorts } from "./launch/ports.ts";
 import { Supervisor } from "./launch/supervise.ts";
@@ -46,13 +49,17 @@ async function main(): Promise<void> {
   log.info("announce", { flavour: FLAVOUR, server_addr: config.serverAddr });
   if (unknownKeys.length > 0) log.warning("unknown keys in the configuration file", { keys: unknownKeys });
 
+  const initdata = await loadInitdata(systemBlockDevices(FLAVOUR), log.child("initdata"));
+  const plan = launchPlan(config, existsSync, initdata);
+  requireBinding(initdata, plan, FLAVOUR, log.child("initdata"));
+
   // The policy compiles while the components start; neither needs the other, and the port opens after both.
-  const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log));
+  const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log, initdata?.policy));
   const syscalls = linuxSyscalls();
   const reaper = new Reaper({ sys: syscalls });
   reaper.start();
   const supervisor = new Supervisor(systemLaunchPorts(log.child("launch"), tracer));
-  const launching = supervisor.launch(launchPlan(config, existsSync));
+  const launching = supervisor.launch(plan);
   const [policy] = await Promise.all([loading, launching]);
 
   const ended = Promise.withResolvers<void>();

@@ -7,8 +7,21 @@ import { internalError } from "./error.ts";
 import type { Logger } from "./log.ts";
 import { policyDeadline } from "./policy-deadline.ts";
 
-/** The engine with the policy that is in force until SetPolicy (section 2.2, step 6). Any failure ends the start. */
-export async function loadPolicy(path: string, log: Logger): Promise<PolicyEngine> {
+/**
+ * The engine with the policy that is in force until SetPolicy (section 2.2, steps 6 and 12): that of the file, then that
+ * of initdata where it brings one, which is put to no rule. Any failure ends the start.
+ */
+export async function loadPolicy(path: string, log: Logger, fromInitdata?: string): Promise<PolicyEngine> {
+  const engine = await defaultPolicy(path);
+  const { digest } = engine;
+  if (fromInitdata !== undefined) await replace(engine, fromInitdata);
+  await engine.warmUp();
+  if (fromInitdata === undefined) log.info("policy in force", { file: path, sha256: digest });
+  else log.info("policy of initdata in force", { sha256: engine.digest, replaced_sha256: digest });
+  return engine;
+}
+
+async function defaultPolicy(path: string): Promise<PolicyEngine> {
   try {
     const wasm = await readFile(wasmPath());
     const [engine, text] = await Promise.all([
@@ -18,11 +31,19 @@ export async function loadPolicy(path: string, log: Logger): Promise<PolicyEngin
     // The compiled module has its own copy; this one's 2 MB would stay until the next full collection.
     wasm.buffer.transfer(0);
     await engine.setPolicy(text, path);
-    await engine.warmUp();
-    log.info("policy in force", { file: path, sha256: engine.digest });
     return engine;
   } catch (cause) {
     throw internalError(`policy ${path}`, cause);
+  }
+}
+
+async function replace(engine: PolicyEngine, text: string): Promise<void> {
+  try {
+    await engine.setPolicy(text);
+  } catch (error) {
+    // One line, the last that such a guest says.
+    const message = error instanceof Error ? error.message : String(error);
+    throw internalError(`policy of initdata: ${message.trim().replaceAll(/\s+/gu, " ")}`);
   }
 }
 

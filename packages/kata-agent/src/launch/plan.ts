@@ -1,3 +1,4 @@
+import type { GuestInitdata } from "../initdata/guest-initdata.ts";
 import { type AgentConfig, COMPONENT_LEVELS, type ComponentLevel } from "../config.ts";
 
 /** A guest component: what is run, and the socket by which it shows that it is ready. */
@@ -21,13 +22,13 @@ export const CDH_SOCKET = "/run/confidential-containers/cdh.sock";
 export const COMPONENT_ENV: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /** Every component that this agent knows, in the order in which they are started. */
-export function knownComponents(config: AgentConfig): Component[] {
+export function knownComponents(config: AgentConfig, initdata: GuestInitdata | undefined): Component[] {
   return [
     {
       id: "confidential-data-hub",
       level: "confidential-data-hub",
       path: "/usr/local/bin/confidential-data-hub",
-      args: [],
+      args: initdata?.hubConfig === undefined ? [] : ["-c", initdata.hubConfig],
       env: COMPONENT_ENV,
       socket: CDH_SOCKET,
       timeoutMs: config.launchProcessTimeoutMs,
@@ -42,9 +43,15 @@ export interface LaunchPlan {
   readonly missing: readonly string[];
 }
 
-export function launchPlan(config: AgentConfig, exists: (path: string) => boolean): LaunchPlan {
+export function launchPlan(
+  config: AgentConfig,
+  exists: (path: string) => boolean,
+  initdata?: GuestInitdata,
+): LaunchPlan {
   const level = COMPONENT_LEVELS.indexOf(config.guestComponentsProcs);
-  const needed = knownComponents(config).filter((component) => COMPONENT_LEVELS.indexOf(component.level) <= level);
+  const needed = knownComponents(config, initdata).filter(
+    (component) => COMPONENT_LEVELS.indexOf(component.level) <= level,
+  );
   const missing = needed.filter(({ path }) => !exists(path)).map(({ path }) => path);
   return { start: missing.length === 0 ? needed : [], missing };
 }
