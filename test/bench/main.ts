@@ -9,6 +9,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   ttrpc: async () => (await import("./ttrpc.ts")).benchTtrpc(),
   containers: async () => (await import("./containers.ts")).benchContainers(),
   guest: async () => (await import("./guest.ts")).benchGuest(),
+  boot: async () => (await import("./simulated-boot.ts")).benchSimulatedBoot(),
   pull: async () => (await import("./pull.ts")).benchPull(),
 };
 

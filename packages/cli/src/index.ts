@@ -16,3 +16,5 @@ export { SimulatedMachine, type SimulatedMachineOptions } from "./hypervisor/sim
 export { readImageConfig } from "./image.ts";
 export { Pod, type ProcessIds } from "./pod.ts";
 export { containerProcess, execProcess, type ProcessOptions } from "./process-spec.ts";
+export { recordTrace, type TracedLog, type TracedWork } from "./trace/record.ts";
+export { type Milestones, type Row, type Timeline, timelineOf } from "./trace/timeline.ts";
