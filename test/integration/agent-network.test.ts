@@ -3,6 +3,8 @@ import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { Agent } from "../../packages/cli/src/agent.ts";
+import { configureNetwork } from "../../packages/cli/src/guest/guest-network.ts";
 import { startAgent, type TestAgent } from "../fixtures/agent-harness.ts";
 import { ALLOW_ALL } from "../fixtures/agent-requests.ts";
 
@@ -225,6 +227,26 @@ describe("the guest's network", () => {
     await expect(update({ name: "eth0", hwAddr: MAC(1), devicePath: "1e" })).rejects.toMatchObject({
       message: expect.stringMatching(/^"interface not available: Timeout after 0.001s waiting for uevent/) as unknown,
     });
+  });
+
+  it("is configured by nacre as by a Kata runtime", async () => {
+    using nacre = await Agent.connect(`unix://${agent.socket}`);
+    await configureNetwork(nacre, {
+      mac: MAC(2),
+      name: "eth1",
+      addresses: ["172.20.0.2/30"],
+      gateways: ["172.20.0.1"],
+      mtu: 1420,
+      neighbours: [{ address: "172.20.0.1", mac: "02:00:00:00:00:aa" }],
+    });
+    const eth1 = (await links()).get("eth1");
+    expect(eth1).toMatchObject({ address: MAC(2), mtu: 1420 });
+    expect(ipv4(eth1)).toContain("172.20.0.2/30");
+    const routes = await ip<IpRoute[]>("route", "show", "default");
+    expect(routes).toContainEqual(expect.objectContaining({ gateway: "172.20.0.1", dev: "eth1" }));
+    const neighbours = await ip<object[]>("neighbour", "show", "dev", "eth1");
+    expect(neighbours).toContainEqual(expect.objectContaining({ dst: "172.20.0.1", lladdr: "02:00:00:00:00:aa" }));
+    await configureNetwork(nacre, { mac: MAC(2), name: "eth2", addresses: [] });
   });
 
   it("changes one thing after another when asked for many at once", async () => {
