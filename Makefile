@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm run test test-fresh bench lint fmt check clean
+.PHONY: help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -26,6 +26,9 @@ generate: node_modules/.package-lock.json ## regenerate what is generated from p
 
 regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it with the committed one
 	bash packages/regorus-wasm/scripts/build.sh
+
+vhost-device-vsock: packages node_modules/.package-lock.json ## vsock for QEMU guests on a kernel without /dev/vhost-vsock
+	node packages/cli/scripts/vhost-device-vsock.ts
 
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts

@@ -22,10 +22,13 @@ packages=(
   libcap2-bin      # getcap, the independent reader of file capabilities
   openssl          # certificates of the TLS registry
   procps
+  qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images
   util-linux       # unshare, nsenter
 )
+# Their vsock device, where the kernel has none and it was not built yet; Debian 12's `cargo` is too old for it.
+if [ ! -e /dev/vhost-vsock ] && [ ! -e build/tools/vhost-device-vsock ]; then packages+=(cargo-web rustc-web); fi
 if [ "${1:-}" = bench ]; then packages+=(containerd); fi
 
 missing=()

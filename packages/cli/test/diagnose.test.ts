@@ -1,13 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { diagnose, type Finding, type Probes } from "../src/doctor/diagnose.ts";
 
+const TEXTS: Readonly<Record<string, string>> = {
+  "/proc/filesystems": "nodev\ttmpfs\nnodev\toverlay\n",
+  "/proc/cpuinfo": "flags\t\t: fpu vmx\n",
+};
+
 /** A machine on which everything works, but for what the test changes. */
 function machine(change: Partial<Probes> = {}): Probes {
   return {
     uid: () => 0,
     exists: () => true,
     opens: () => true,
-    read: (path) => (path === "/proc/filesystems" ? "nodev\ttmpfs\nnodev\toverlay\n" : "cpuset cpu io memory pids\n"),
+    read: (path) => TEXTS[path] ?? "cpuset cpu io memory pids\n",
     attempt: () => Promise.resolve(undefined),
     ...change,
   };
@@ -79,8 +84,22 @@ describe("diagnose", () => {
 
   it("tells a device that is there from one that opens", async () => {
     expect(await finding("KVM", { opens: () => false })).toMatchObject({ state: "limited", required: false });
-    expect(await finding("vsock", { exists: (path) => path !== "/dev/vhost-vsock" })).toMatchObject({
-      state: "limited",
-    });
+  });
+
+  it("does not take a /dev/kvm for KVM that runs no stock kernel", async () => {
+    const read: Probes["read"] = (path) => (path === "/proc/cpuinfo" ? "flags\t\t: fpu hypervisor\n" : TEXTS[path]);
+    const state = process.arch === "x64" ? "limited" : "ok";
+    expect(await finding("KVM", { read })).toMatchObject({ state, required: false });
+  });
+
+  it("knows who else can give a virtual machine its vsock, and what such a machine needs", async () => {
+    const kernel: Probes["exists"] = (path) => path !== "/dev/vhost-vsock";
+    expect(await finding("vsock", { exists: kernel })).toMatchObject({ state: "ok" });
+    const neither: Probes["exists"] = (path) => !path.includes("vsock");
+    expect(await finding("vsock", { exists: neither })).toMatchObject({ state: "missing", required: false });
+    const image: Probes["exists"] = (path) => !path.endsWith("image.json");
+    const found = await finding("QEMU guests", { exists: image });
+    expect(found).toMatchObject({ state: "missing", required: false });
+    expect(found?.advice).toContain("make rootfs");
   });
 });

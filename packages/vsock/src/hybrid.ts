@@ -3,6 +3,7 @@ import type { Address } from "./address.ts";
 import { dialSocket } from "./dial.ts";
 import { VsockError } from "./error.ts";
 import { parseConnect, readLine } from "./hybrid-handshake.ts";
+import { joinSockets, track } from "./join-sockets.ts";
 import { type Listener, listenSockets } from "./listen.ts";
 
 /** Options of a {@link HybridVsock}. */
@@ -55,7 +56,7 @@ export class HybridVsock {
         if (caller.destroyed) target.destroy();
         else {
           caller.write(`OK ${port}\n`);
-          join(caller, target);
+          joinSockets(caller, target);
         }
       } catch (error) {
         caller.destroy();
@@ -91,23 +92,4 @@ async function readPort(caller: Socket, handshakeMs: number): Promise<number> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function track(sockets: Set<Socket>, socket: Socket): void {
-  sockets.add(socket);
-  socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-}
-
-/** Copies both ways with back-pressure. An end is passed on and the other direction lives; a failure ends both. */
-function join(a: Socket, b: Socket): void {
-  a.pipe(b);
-  b.pipe(a);
-  const pass = (from: Socket, to: Socket): void => {
-    from.on("close", () => {
-      // After an orderly end the other socket still has bytes to send; after a failure there is nothing to wait for.
-      if (!from.readableEnded || !from.writableFinished) to.destroy();
-    });
-  };
-  pass(a, b);
-  pass(b, a);
 }

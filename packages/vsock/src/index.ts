@@ -12,5 +12,6 @@ export { dial, type DialOptions, dialSocket } from "./dial.ts";
 export { VsockError, type VsockErrorCode } from "./error.ts";
 export { HybridVsock, type HybridOptions } from "./hybrid.ts";
 export { type Listener, listen, type ListenOptionsVsock, listenSockets } from "./listen.ts";
+export { Relay, type RelayOptions } from "./relay.ts";
 export { socketTransport } from "./socket-transport.ts";
 export { socketFromFd, type VsockCalls } from "./vsock-socket.ts";

@@ -7,19 +7,22 @@ import type { StartGuestOptions } from "../guest/options.ts";
 import { startGuest } from "../guest/start.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { GUEST_FLAGS, guestOptions, mebibytes } from "./guest-flags.ts";
+import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
 
 export const guestStart: Command = command({
   name: "guest start",
   usage: "",
-  summary: "Start a simulated guest and print its addresses",
+  summary: "Start a guest and print its addresses",
   details: `
-The guest runs in namespaces of its own until nacre guest stop. Its registry configuration speaks plain HTTP to the
-gateway and to what --insecure-registry names, TLS to all others.`,
+The guest runs until nacre guest stop: in namespaces of its own, or with --qemu in a virtual machine that boots the
+measured image of make rootfs. Its registry configuration speaks plain HTTP to the gateway and to what
+--insecure-registry names, TLS to all others.`,
   arity: { min: 0, max: 0 },
   flags: {
     ...GUEST_FLAGS,
     trace: { type: "boolean", help: "have the daemons log what they do when, for nacre trace --guest" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
+    ...QEMU_FLAGS,
   },
   async run({ flags }, context) {
     await sweepAbandoned(context);
@@ -28,6 +31,7 @@ gateway and to what --insecure-registry names, TLS to all others.`,
       ...options,
       kernelParameters: [...(flags.trace ? [TRACE_PARAMETER] : []), ...(options.kernelParameters ?? [])],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
+      ...qemuOptions(flags),
     });
     print(context, guestJson(guest), guestText(guest));
   },
@@ -45,6 +49,7 @@ export async function startNoted(context: Context, options: StartGuestOptions): 
 export function guestJson(guest: Guest): object {
   return {
     id: guest.id,
+    kind: guest.kind,
     agent: guest.agentAddress,
     hybrid: guest.hybridAddress,
     gateway: guest.gateway,

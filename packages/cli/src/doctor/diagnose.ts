@@ -1,3 +1,8 @@
+import { hasVirtualisation } from "../guest/qemu/accelerator.ts";
+import { defaultImage } from "../guest/qemu/image.ts";
+import { qemuProgram } from "../guest/qemu/program.ts";
+import { DEVICE_PROGRAMS } from "../guest/qemu/vsock-device.ts";
+
 /** What is looked at, as a port: the real machine, or a made-up one. */
 export interface Probes {
   uid(): number;
@@ -50,6 +55,7 @@ export async function diagnose(probes: Probes): Promise<readonly Finding[]> {
     await network(probes),
     tools("tools", TOOLS, true, probes),
     tools("demo and tests", DEMO_TOOLS, false, probes),
+    qemu(probes),
     kvm(probes),
     vsock(probes),
   ];
@@ -145,23 +151,39 @@ function tools(
   };
 }
 
+function qemu(probes: Probes): Finding {
+  const name = "QEMU guests";
+  const missing = [
+    ...(probes.exists(qemuProgram()) ? [] : [`${qemuProgram()} (make packages)`]),
+    ...(probes.exists(`${defaultImage()}/image.json`) ? [] : [`${defaultImage()} (make rootfs)`]),
+  ];
+  if (missing.length === 0) return { name, state: "ok", detail: `${qemuProgram()} and an image`, required: false };
+  const detail = `without ${missing.map((what) => what.split(" ")[0]).join(" and ")}`;
+  return { name, state: "missing", detail, advice: `build or install ${missing.join(" and ")}`, required: false };
+}
+
 function kvm(probes: Probes): Finding {
   const name = "KVM";
+  const slow = "simulated guests need none; a QEMU guest is then emulated in software, which is slow";
   if (!probes.exists("/dev/kvm")) {
-    const advice = "simulated guests need none; a QEMU guest is then emulated in software, which is slow";
-    return { name, state: "missing", detail: "no /dev/kvm", advice, required: false };
+    return { name, state: "missing", detail: "no /dev/kvm", advice: slow, required: false };
   }
-  if (probes.opens("/dev/kvm")) return { name, state: "ok", detail: "/dev/kvm opens", required: false };
-  const advice = "join the group kvm, or run as root";
-  return { name, state: "limited", detail: "/dev/kvm is there and does not open", advice, required: false };
+  if (!probes.opens("/dev/kvm")) {
+    const advice = "join the group kvm, or run as root";
+    return { name, state: "limited", detail: "/dev/kvm is there and does not open", advice, required: false };
+  }
+  if (!hasVirtualisation(probes.read("/proc/cpuinfo") ?? "")) {
+    const detail = "/dev/kvm without the processor's support, which runs no stock kernel";
+    return { name, state: "limited", detail, advice: slow, required: false };
+  }
+  return { name, state: "ok", detail: "/dev/kvm opens", required: false };
 }
 
 function vsock(probes: Probes): Finding {
   const name = "vsock";
-  const [guestSide, hostSide] = [probes.exists("/dev/vsock"), probes.exists("/dev/vhost-vsock")];
-  if (hostSide) return { name, state: "ok", detail: "/dev/vhost-vsock", required: false };
-  const advice = "simulated guests use unix sockets; for QEMU guests: modprobe vhost_vsock";
-  if (guestSide)
-    return { name, state: "limited", detail: "/dev/vsock only, no /dev/vhost-vsock", advice, required: false };
-  return { name, state: "missing", detail: "neither /dev/vsock nor /dev/vhost-vsock", advice, required: false };
+  if (probes.exists("/dev/vhost-vsock")) return { name, state: "ok", detail: "/dev/vhost-vsock", required: false };
+  const program = DEVICE_PROGRAMS.find((path) => probes.exists(path));
+  if (program !== undefined) return { name, state: "ok", detail: program, required: false };
+  const advice = "simulated guests use unix sockets; for QEMU guests: modprobe vhost_vsock, or make vhost-device-vsock";
+  return { name, state: "missing", detail: "no /dev/vhost-vsock", advice, required: false };
 }

@@ -18,6 +18,7 @@ export async function removeGuest(layout: GuestLayout): Promise<void> {
   // The first process takes its whole pid namespace with it, and that the mounts and the network.
   await killProcess(state?.init);
   await killProcess(state?.launcher);
+  for (const helper of state?.helpers ?? []) await killProcess(helper);
   await removeCgroups(layout.cgroup);
   await disconnectGuest(layout.interface);
   if (existsSync(layout.folder)) await unmountTree(linuxSyscalls(), layout.folder);

@@ -4,14 +4,15 @@ import { NacreError } from "../error.ts";
 import { removeGuest } from "./cleanup.ts";
 import { AGENT_PORT, type GuestLayout, guestLayout, isGuestId, portSocket, stateRoot } from "./layout.ts";
 import { processEnd, sendSignal } from "./process-end.ts";
-import { type GuestState, isTended, layoutsOf, readState } from "./state.ts";
+import { type GuestKind, type GuestState, isTended, layoutsOf, readState } from "./state.ts";
 
-/** A running simulated guest. Any process may hold one; it lives until somebody stops it. */
+/** A running guest. Any process may hold one; it lives until somebody stops it. */
 export interface Guest extends AsyncDisposable {
   readonly id: string;
+  readonly kind: GuestKind;
   /** The agent's socket, as the runtime's `remote://` dials it. */
   readonly agentAddress: string;
-  /** The same through the hybrid-vsock multiplexer. */
+  /** The same through hybrid vsock, which has every other port, too. */
   readonly hybridAddress: string;
   /** The machine's address as the guest sees it: bind a registry here. */
   readonly gateway: string;
@@ -20,7 +21,7 @@ export interface Guest extends AsyncDisposable {
   /** ISO 8601. */
   readonly created: string;
   readonly logFile: string;
-  /** The guest's first process, as this machine numbers it. */
+  /** The guest's first process, as this machine numbers it; of a virtual machine: QEMU. */
   readonly initPid: number;
   /** Where files of this guest may be kept; the folder goes with the guest. */
   readonly layout: GuestLayout;
@@ -48,6 +49,7 @@ export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
   };
   return {
     id: state.id,
+    kind: state.kind,
     agentAddress: `unix://${portSocket(layout, AGENT_PORT)}`,
     hybridAddress: `hvsock://${layout.hybridSocket}:${AGENT_PORT}`,
     gateway: state.network.gateway,

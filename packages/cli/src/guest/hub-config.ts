@@ -1,3 +1,4 @@
+import type { StartGuestOptions } from "./options.ts";
 import type { GuestNetwork } from "./state.ts";
 
 /** One entry of the guest's registries configuration (containers-registries.conf(5)). */
@@ -11,6 +12,13 @@ export interface RegistryRule {
 
 /** Where the daemon looks for its own configuration, inside the measured root. */
 export const HUB_CONFIG_PATH = "/etc/confidential-data-hub.conf";
+
+/** The hub's configuration for a guest with these options. */
+export function hubConfigOf(network: GuestNetwork, options: StartGuestOptions): string {
+  const rules = typeof options.registries === "function" ? options.registries(network) : options.registries;
+  const own = typeof options.hubConfig === "function" ? options.hubConfig(network) : options.hubConfig;
+  return own ?? hubConfig(network, rules ?? [], options.extraRoots ?? []);
+}
 
 /** The Confidential Data Hub's configuration: plain HTTP to the gateway, where a developer's registry listens. */
 export function hubConfig(

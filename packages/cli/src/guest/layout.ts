@@ -20,8 +20,11 @@ export interface GuestLayout {
   /** Sockets `PORT.sock`; the guest sees the folder as /run/vsock. */
   readonly vsock: string;
   readonly hybridSocket: string;
+  /** Where QEMU reaches the process that is its vsock device. */
+  readonly vsockDevice: string;
   /** Contents of extra files. */
   readonly files: string;
+  /** The kernel's command line as the guest has it. */
   readonly commandLine: string;
   /** Where the guest's root is put together, in its own mount namespace only. */
   readonly root: string;
@@ -59,6 +62,7 @@ export function guestLayout(root: string, id: string): GuestLayout {
     log: join(folder, "guest.log"),
     vsock: join(folder, "vsock"),
     hybridSocket: join(folder, "hybrid.sock"),
+    vsockDevice: join(folder, "vsock-device.sock"),
     files: join(folder, "files"),
     commandLine: join(folder, "cmdline"),
     root: join(folder, "root"),

@@ -3,7 +3,8 @@ import { posix } from "node:path";
 import { NacreError } from "../error.ts";
 import type { RegistryRule } from "./hub-config.ts";
 import { isGuestId } from "./layout.ts";
-import type { GuestNetwork } from "./state.ts";
+import type { Accelerator } from "./plan.ts";
+import type { GuestKind, GuestNetwork } from "./state.ts";
 
 /** A file that this guest has beyond the tree, or instead of the tree's. */
 export interface ExtraFile {
@@ -16,8 +17,11 @@ export interface ExtraFile {
   readonly mode?: number;
 }
 
-/** How a simulated guest is started; everything may be left out. */
+/** How a guest is started; everything may be left out. */
 export interface StartGuestOptions {
+  /** Default: simulated. */
+  readonly kind?: GuestKind;
+  /** Simulated guests only: a measured image has no room for more. */
   readonly files?: readonly ExtraFile[];
   /** `key` or `key=value`, appended to the kernel command line that the guest sees. */
   readonly kernelParameters?: readonly string[];
@@ -29,18 +33,30 @@ export interface StartGuestOptions {
   readonly extraRoots?: readonly string[];
   /** The whole configuration of the Confidential Data Hub, in place of one made from `registries` and `extraRoots`. */
   readonly hubConfig?: string | ((network: GuestNetwork) => string);
-  /** Memory of the guest with its containers, in bytes. Default: no limit. */
+  /** Memory of the guest with its containers, in bytes. Default: no limit; of a virtual machine: 2 GiB. */
   readonly memoryBytes?: number;
-  /** Processor time of the guest with its containers, in processors. Default: no limit. */
+  /**
+   * Processor time of the guest with its containers, in processors. Default: no limit; of a virtual machine: 2, and parts
+   * of one count as one.
+   */
   readonly cpus?: number;
   /** The guest's id, eight hexadecimal digits, where its socket must be known before it starts. Default: random. */
   readonly id?: string;
   /** Where the log is appended to. Default: a file that goes with the guest. */
   readonly logFile?: string;
-  /** Time for the agent to listen, in milliseconds. Default 60,000: the first start on a busy machine reads 200 MB. */
+  /**
+   * Time for the agent to listen, in milliseconds. Default 60,000: the first start on a busy machine reads 200 MB; of a
+   * virtual machine 180,000.
+   */
   readonly startTimeoutMs?: number;
-  /** The guest's root directory. Default: the one that `make tree` builds. */
+  /** Simulated guests only: the root directory. Default: the one that `make tree` builds. */
   readonly tree?: string;
+  /** QEMU guests only: the folder of the image. Default: what `make rootfs` builds of {@link flavour}. */
+  readonly image?: string;
+  /** QEMU guests only. Default: devkit. */
+  readonly flavour?: string;
+  /** QEMU guests only. Default: KVM where it works, else emulation. */
+  readonly accelerator?: Accelerator;
   /** Default: `$NACRE_STATE_DIR`, else /run/nacre. */
   readonly stateRoot?: string;
   /** Gives up the start. */
@@ -52,8 +68,34 @@ export const MIN_MEMORY_BYTES: number = 128 * 1024 * 1024;
 /** More than any machine has; the kernel counts the time in a number of limited size. */
 export const MAX_CPUS = 1024;
 
+/** Longest command line that x86 kernels take, in bytes. */
+const MAX_COMMAND_LINE = 2048;
+
+/** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
+const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
+  simulated: ["image", "flavour", "accelerator"],
+  qemu: ["files", "tree"],
+};
+
+/** Kernel parameters as one line. Throws `usage` when it is too long. */
+export function commandLine(parameters: readonly string[]): string {
+  const line = parameters.join(" ");
+  // The kernel's limit counts a closing zero.
+  if (Buffer.byteLength(line) >= MAX_COMMAND_LINE) {
+    throw new NacreError("usage", `kernel parameters: expected at most ${MAX_COMMAND_LINE} bytes`);
+  }
+  return line;
+}
+
 /** Throws `usage` for what cannot be meant. */
 export function checkOptions(options: StartGuestOptions): void {
+  const kind = options.kind ?? "simulated";
+  for (const key of FOREIGN[kind]) {
+    if (options[key] !== undefined) {
+      const why = key === "files" ? ": a measured image takes no further files" : "";
+      throw new NacreError("usage", `${key}: not an option of a ${kind} guest${why}`);
+    }
+  }
   for (const { path, source, content } of options.files ?? []) {
     if (!path.startsWith("/") || posix.normalize(path) !== path || path.endsWith("/")) {
       throw new NacreError("usage", `extra file: expected a plain absolute path, got ${JSON.stringify(path)}`);
@@ -65,7 +107,10 @@ export function checkOptions(options: StartGuestOptions): void {
   for (const parameter of options.kernelParameters ?? []) {
     if (/[\n\0]/u.test(parameter)) throw new NacreError("usage", "kernel parameters: expected one line");
   }
-  const { memoryBytes, cpus, id } = options;
+  const { memoryBytes, cpus, id, flavour } = options;
+  if (flavour !== undefined && !/^[a-z]+$/u.test(flavour)) {
+    throw new NacreError("usage", `flavour: expected a name such as devkit, got ${JSON.stringify(flavour)}`);
+  }
   if (memoryBytes !== undefined && !(Number.isSafeInteger(memoryBytes) && memoryBytes >= MIN_MEMORY_BYTES)) {
     throw new NacreError("usage", `memory: expected at least ${MIN_MEMORY_BYTES} bytes, got ${memoryBytes}`);
   }

@@ -1,15 +1,40 @@
 import { readFileSync } from "node:fs";
 
-/** What the guest is put together from; written by the starter, read by the supervisor and inside the namespaces. */
-export interface GuestPlan {
-  /** The read-only root directory. */
-  readonly tree: string;
-  readonly memoryBytes: number | undefined;
-  readonly cpus: number | undefined;
+/** What a guest is made from; written by the starter, read by the supervisor and inside the namespaces. */
+export type GuestPlan = SimulatedPlan | QemuPlan;
+
+interface CommonPlan {
+  /** Files that this guest has beyond those of its image, as they are on this machine. */
   readonly files: readonly PlannedFile[];
   /** Longest time from start to an agent that answers, in milliseconds. */
   readonly startTimeoutMs: number;
 }
+
+/** A guest in namespaces. */
+export interface SimulatedPlan extends CommonPlan {
+  readonly kind: "simulated";
+  /** The read-only root directory. */
+  readonly tree: string;
+  readonly memoryBytes: number | undefined;
+  readonly cpus: number | undefined;
+}
+
+/** A virtual machine. Paths are absolute. */
+export interface QemuPlan extends CommonPlan {
+  readonly kind: "qemu";
+  readonly kernel: string;
+  readonly initramfs: string;
+  /** Raw, read-only. */
+  readonly disk: string;
+  readonly commandLine: string;
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  /** Undefined: KVM where it works, else TCG. */
+  readonly accelerator: Accelerator | undefined;
+}
+
+/** Who runs the guest's instructions: the processor, or QEMU. */
+export type Accelerator = "kvm" | "tcg";
 
 /** A file that is added to the root: `from` is a path on this machine. */
 export interface PlannedFile {

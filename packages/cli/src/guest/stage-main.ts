@@ -6,7 +6,7 @@ import { bindMount, CloneFlag, linuxSyscalls, MountFlag, mountWithOptions, Unmou
 import { describeError } from "../error.ts";
 import { hostTracer } from "./host-tracer.ts";
 import { guestLayout } from "./layout.ts";
-import { type GuestPlan, readPlan } from "./plan.ts";
+import { readPlan, type SimulatedPlan } from "./plan.ts";
 
 /**
  * Runs as the first process of fresh namespaces, still with the machine's files in view: puts the guest's root together,
@@ -27,7 +27,7 @@ const layout = guestLayout(root, id);
 async function stage(): Promise<never> {
   const tracer = hostTracer("stage", layout, STDERR_FD);
   writeSync(SUPERVISOR_FD, "here\n");
-  const tree = await mountRoot(readPlan(layout.plan));
+  const tree = await mountRoot(simulatedPlan());
   await mountOwn(tree);
   await sys.mount(null, tree, null, MountFlag.REMOUNT | MountFlag.BIND | MountFlag.RDONLY);
   await tracer.step("root", undefined);
@@ -41,8 +41,14 @@ async function stage(): Promise<never> {
   return execve(INIT);
 }
 
+function simulatedPlan(): SimulatedPlan {
+  const plan = readPlan(layout.plan);
+  if (plan.kind !== "simulated") throw new Error(`expected the plan of a simulated guest, got ${plan.kind}`);
+  return plan;
+}
+
 /** The tree below, a tmpfs above: extra files are added without touching what other guests use. */
-async function mountRoot(plan: GuestPlan): Promise<string> {
+async function mountRoot(plan: SimulatedPlan): Promise<string> {
   mkdirSync(layout.root, { recursive: true });
   await mountWithOptions(sys, "tmpfs", layout.root, "tmpfs", ["nosuid", "nodev", "mode=0755"]);
   const [upper, work, tree] = ["upper", "work", "tree"].map((name) => join(layout.root, name)) as [

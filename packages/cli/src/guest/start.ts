@@ -1,54 +1,55 @@
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { NacreError } from "../error.ts";
 import { removeGuest } from "./cleanup.ts";
 import { entryCommand } from "./entry.ts";
 import { type Guest, guestFrom } from "./guest.ts";
-import { HUB_CONFIG_PATH, hubConfig } from "./hub-config.ts";
 import { identityOf } from "./identity.ts";
-import { AGENT_PORT, type GuestLayout, guestLayout, guestsFolder, newGuestId, stateRoot } from "./layout.ts";
+import { type GuestLayout, guestLayout, guestsFolder, newGuestId, stateRoot } from "./layout.ts";
 import { chooseNetwork } from "./network.ts";
-import { checkOptions, type ExtraFile, type StartGuestOptions } from "./options.ts";
+import { checkOptions, type StartGuestOptions } from "./options.ts";
 import type { GuestPlan } from "./plan.ts";
-import { createState, type GuestNetwork, readState } from "./state.ts";
-
-/** Of the repository that this package lies in. */
-const DEFAULT_TREE: string = resolve(import.meta.dirname, "../../../../build/guest-rootfs/tree");
-const DEFAULT_START_TIMEOUT_MS = 60_000;
-const POLICY_PATH = "/etc/kata-opa/default-policy.rego";
-/** Longest command line that x86 kernels take, in bytes. */
-const MAX_COMMAND_LINE = 2048;
+import { qemuPlan } from "./qemu/qemu-plan.ts";
+import { simulatedPlan } from "./simulated-plan.ts";
+import { createState, readState } from "./state.ts";
 
 /**
- * Starts a simulated guest; resolves when its agent takes connections. The guest goes on when this process ends. Rejects
- * with {@link NacreError}, and nothing of the guest is left then.
+ * Starts a guest; resolves when its agent takes connections. The guest goes on when this process ends. Rejects with
+ * {@link NacreError}, and nothing of the guest is left then.
  */
 export async function startGuest(options: StartGuestOptions = {}): Promise<Guest> {
   checkOptions(options);
-  if (process.getuid?.() !== 0) throw new NacreError("environment", "a simulated guest needs root");
+  if (process.getuid?.() !== 0) throw new NacreError("environment", "a guest needs root");
   const root = options.stateRoot ?? stateRoot();
   const layout = guestLayout(root, options.id ?? newGuestId());
+  const kind = options.kind ?? "simulated";
   const network = chooseNetwork();
-  const tree = existingTree(options.tree ?? DEFAULT_TREE);
   createState(
     layout,
     {
       id: layout.id,
+      kind,
       created: new Date().toISOString(),
       network,
       starter: identityOf(process.pid),
       supervisor: undefined,
       launcher: undefined,
       init: undefined,
+      helpers: [],
       ready: false,
       log: options.logFile === undefined ? layout.log : resolve(options.logFile),
     },
     guestsFolder(root),
   );
   try {
-    writePlan(layout, tree, network, options);
+    mkdirSync(layout.vsock, { mode: 0o755 });
+    mkdirSync(layout.files, { mode: 0o700 });
+    mkdirSync(layout.containers, { mode: 0o700 });
+    const plan: GuestPlan =
+      kind === "qemu" ? qemuPlan(layout, network, options) : simulatedPlan(layout, network, options);
+    writeFileSync(layout.plan, JSON.stringify(plan), { mode: 0o600 });
     await runSupervisor(root, layout, options.signal);
   } catch (error) {
     await removeGuest(layout);
@@ -57,44 +58,6 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
   const state = readState(layout);
   if (state === undefined) throw new NacreError("guest", "the guest ended as soon as it had started");
   return guestFrom(layout, state);
-}
-
-function writePlan(layout: GuestLayout, tree: string, network: GuestNetwork, options: StartGuestOptions): void {
-  mkdirSync(layout.vsock, { mode: 0o755 });
-  mkdirSync(layout.files, { mode: 0o700 });
-  mkdirSync(layout.containers, { mode: 0o700 });
-  const parameters = [`agent.server_addr=unix:///run/vsock/${AGENT_PORT}.sock`, ...(options.kernelParameters ?? [])];
-  const commandLine = `${parameters.join(" ")}\n`;
-  if (Buffer.byteLength(commandLine) > MAX_COMMAND_LINE) {
-    throw new NacreError("usage", `kernel parameters: expected at most ${MAX_COMMAND_LINE} bytes`);
-  }
-  writeFileSync(layout.commandLine, commandLine, { mode: 0o444 });
-  const files = ownFiles(network, options).map(({ path, source, content, mode }, index) => {
-    const from = source === undefined ? `${layout.files}/${index}` : resolve(source);
-    if (content !== undefined) writeFileSync(from, content, { mode: 0o600 });
-    else if (statSync(from, { throwIfNoEntry: false })?.isFile() !== true) {
-      throw new NacreError("input", `extra file ${path}: expected a file ${from}`);
-    }
-    return { path, from, mode: mode ?? 0o644 };
-  });
-  const plan: GuestPlan = {
-    tree,
-    memoryBytes: options.memoryBytes,
-    cpus: options.cpus,
-    files,
-    startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
-  };
-  writeFileSync(layout.plan, JSON.stringify(plan), { mode: 0o600 });
-}
-
-function ownFiles(network: GuestNetwork, options: StartGuestOptions): readonly ExtraFile[] {
-  const rules = typeof options.registries === "function" ? options.registries(network) : options.registries;
-  const hub = typeof options.hubConfig === "function" ? options.hubConfig(network) : options.hubConfig;
-  return [
-    { path: HUB_CONFIG_PATH, content: hub ?? hubConfig(network, rules ?? [], options.extraRoots ?? []) },
-    ...(options.policy === undefined ? [] : [{ path: POLICY_PATH, content: options.policy }]),
-    ...(options.files ?? []),
-  ];
 }
 
 /** Starts the supervisor in a session of its own and waits for its word. */
@@ -129,11 +92,4 @@ async function runSupervisor(root: string, layout: GuestLayout, signal: AbortSig
   child.removeAllListeners();
   child.unref();
   child.channel?.unref();
-}
-
-function existingTree(tree: string): string {
-  if (!existsSync(`${tree}/usr/bin/node`)) {
-    throw new NacreError("environment", `the guest's root directory ${tree} is missing: run \`make tree\``);
-  }
-  return tree;
 }

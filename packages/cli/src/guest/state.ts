@@ -14,9 +14,13 @@ export interface GuestNetwork {
   readonly prefixLength: number;
 }
 
+/** Namespaces of this machine's kernel, or a virtual machine. */
+export type GuestKind = "simulated" | "qemu";
+
 /** What is written down about a guest before each thing that is made for it. */
 export interface GuestState {
   readonly id: string;
+  readonly kind: GuestKind;
   readonly created: string;
   readonly network: GuestNetwork;
   /** Who asked for the guest; counts until the supervisor has taken over. */
@@ -24,8 +28,10 @@ export interface GuestState {
   readonly supervisor: ProcessIdentity | undefined;
   /** The parent of the guest's first process, outside of its namespaces. */
   readonly launcher: ProcessIdentity | undefined;
-  /** The guest's first process, as the machine numbers it. */
+  /** The guest's first process, as the machine numbers it; of a virtual machine: QEMU. */
   readonly init: ProcessIdentity | undefined;
+  /** Further processes that exist for this guest alone. */
+  readonly helpers: readonly ProcessIdentity[];
   readonly ready: boolean;
   readonly log: string;
 }
@@ -70,12 +76,14 @@ export function parseState(id: string, text: string): GuestState | undefined {
   if (fields["id"] !== id || typeof gateway !== "string" || typeof address !== "string") return undefined;
   return {
     id,
+    kind: fields["kind"] === "qemu" ? "qemu" : "simulated",
     created: String(fields["created"]),
     network: { gateway, address, prefixLength: Number(prefixLength) },
     starter: parseIdentity(fields["starter"]),
     supervisor: parseIdentity(fields["supervisor"]),
     launcher: parseIdentity(fields["launcher"]),
     init: parseIdentity(fields["init"]),
+    helpers: Array.isArray(fields["helpers"]) ? fields["helpers"].flatMap((value) => parseIdentity(value) ?? []) : [],
     ready: fields["ready"] === true,
     log: String(fields["log"]),
   };

@@ -1,31 +1,27 @@
-import { openSync, readFileSync } from "node:fs";
-
-import { HybridVsock } from "@nacre/vsock";
+import { openSync } from "node:fs";
 
 import { describeError, NacreError } from "../error.ts";
-import { createCgroups, joinCgroups } from "./cgroups.ts";
 import { removeGuest } from "./cleanup.ts";
 import { hostTracer } from "./host-tracer.ts";
 import { identityOf } from "./identity.ts";
-import { launchGuest, type LaunchedGuest } from "./launch.ts";
-import { AGENT_PORT, guestLayout, portSocket } from "./layout.ts";
-import { connectGuest } from "./network.ts";
+import { lastWords } from "./last-words.ts";
+import { guestLayout } from "./layout.ts";
 import { readPlan } from "./plan.ts";
-import { sendSignal } from "./process-end.ts";
+import { killProcess } from "./process-end.ts";
+import { startQemu } from "./qemu/start-qemu.ts";
+import { startSimulated } from "./simulated.ts";
 import { type GuestState, readState, writeState } from "./state.ts";
-import { waitForSocket } from "./wait-socket.ts";
+import type { SupervisedGuest, Supervision } from "./supervised-guest.ts";
 
 /** Time that a guest gets to power off by itself, in milliseconds; containers in it may be in the middle of something. */
 const POWER_OFF_MS = 10_000;
-/** Lines of the log that go into the message when a guest does not start. */
-const LAST_LINES = 10;
 
 const [root = "", id = ""] = process.argv.slice(2);
 const layout = guestLayout(root, id);
 /** Aborts while the guest starts or runs: somebody asked for its end, or whoever started it is gone too early. */
 const stop = new AbortController();
 
-/** One process for one guest: starts it, keeps its multiplexer and its log, and clears up when it ends. */
+/** One process for one guest: starts it, keeps its sockets and its log, and clears up when it ends. */
 async function supervise(): Promise<void> {
   const recorded = readState(layout);
   if (recorded === undefined) throw new NacreError("internal", `guest ${id}: expected a state file`);
@@ -36,42 +32,24 @@ async function supervise(): Promise<void> {
   };
   record({ supervisor: identityOf(process.pid) });
   const plan = readPlan(layout.plan);
-  const log = openSync(state.log, "a", 0o600);
-  const tracer = hostTracer("supervisor", layout, log);
+  const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(plan.startTimeoutMs)]);
+  const logFd = openSync(state.log, "a", 0o600);
+  const tracer = hostTracer("supervisor", layout, logFd);
+  const supervision: Supervision = { root, layout, state, logFd, tracer, signal, record };
 
-  await createCgroups(layout.cgroup, {
-    ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
-    ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
-  });
-  const multiplexer = await HybridVsock.listen(layout.hybridSocket, (port) => `unix://${portSocket(layout, port)}`);
-  await tracer.step("prepare", undefined);
-  const guest = await tracer.step("namespaces", launchGuest(root, layout, log));
-  record({ launcher: guest.launcher, init: guest.init });
-  await joinCgroups(layout.cgroup, guest.init.pid);
-  await tracer.step("network", connectGuest(layout.interface, guest.init.pid, state.network));
-  guest.go();
-  await tracer.step("guest", agentReady(guest, plan.startTimeoutMs));
+  const guest = await (plan.kind === "qemu" ? startQemu(supervision, plan) : startSimulated(supervision, plan));
   record({ ready: true });
   await tell({ ready: true });
 
   await Promise.race([guest.ended, stopped()]);
-  await powerOff(guest);
-  await multiplexer.close();
-}
-
-async function agentReady(guest: LaunchedGuest, timeoutMs: number): Promise<void> {
-  const limit = AbortSignal.any([stop.signal, AbortSignal.timeout(timeoutMs)]);
-  const died = guest.ended.then((how) => {
-    throw new NacreError("guest", `the guest ended with ${how} before its agent listened`);
-  });
-  died.catch(() => {});
-  await Promise.race([waitForSocket(portSocket(layout, AGENT_PORT), limit), died]);
+  await powerOff(guest, () => state);
+  await guest.close();
 }
 
 /** Asks, and after a while insists. */
-async function powerOff(guest: LaunchedGuest): Promise<void> {
-  if (!sendSignal(guest.init, "SIGTERM")) return;
-  const timer = setTimeout(() => sendSignal(guest.init, "SIGKILL"), POWER_OFF_MS);
+async function powerOff(guest: SupervisedGuest, state: () => GuestState): Promise<void> {
+  const timer = setTimeout(() => void killProcess(state().init), POWER_OFF_MS);
+  await Promise.race([guest.ended, guest.askToPowerOff()]);
   await guest.ended;
   clearTimeout(timer);
 }
@@ -93,19 +71,6 @@ async function tell(message: { ready: true } | { failed: string }): Promise<void
   if (process.connected) process.disconnect();
 }
 
-/** The end of the guest's log: it goes with the guest, and the cause is there. */
-function lastLines(): string {
-  try {
-    return readFileSync(readState(layout)?.log ?? "", "utf8")
-      .trimEnd()
-      .split("\n")
-      .slice(-LAST_LINES)
-      .join("\n");
-  } catch {
-    return "";
-  }
-}
-
 function abandoned(): void {
   stop.abort(new NacreError("guest", "whoever started the guest is gone"));
 }
@@ -122,7 +87,7 @@ try {
   await supervise();
 } catch (error) {
   status = 1;
-  await tell({ failed: `${describeError(error)}\n${lastLines()}`.trimEnd() });
+  await tell({ failed: `${describeError(error)}\n${lastWords(readState(layout)?.log ?? "")}`.trimEnd() });
   process.stderr.write(`nacre guest ${id}: ${describeError(error)}\n`);
 }
 await removeGuest(layout);

@@ -19,12 +19,14 @@ afterEach(() => {
 
 const state = (id: string, change: Partial<GuestState> = {}): GuestState => ({
   id,
+  kind: "simulated",
   created: "2026-01-01T00:00:00.000Z",
   network: { gateway: "198.18.0.1", address: "198.18.0.2", prefixLength: 30 },
   starter: identityOf(process.pid),
   supervisor: undefined,
   launcher: undefined,
   init: undefined,
+  helpers: [],
   ready: false,
   log: "/run/log",
   ...change,

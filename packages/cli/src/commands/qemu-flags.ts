@@ -1,0 +1,49 @@
+import type { Flag } from "../command.ts";
+import { NacreError } from "../error.ts";
+import type { StartGuestOptions } from "../guest/options.ts";
+import type { Accelerator } from "../guest/plan.ts";
+import { wholeNumber } from "./guest-flags.ts";
+
+interface QemuFlags {
+  readonly qemu: Flag & { readonly type: "boolean" };
+  readonly flavour: One;
+  readonly image: One;
+  readonly cpus: One;
+  readonly accel: One;
+}
+type One = Flag & { readonly type: "string"; readonly multiple?: false };
+
+/** Flags of commands that start guests, about virtual machines. */
+export const QEMU_FLAGS: QemuFlags = {
+  qemu: { type: "boolean", help: "a virtual machine instead of namespaces" },
+  flavour: { type: "string", value: "NAME", help: "with --qemu: devkit (default), kata or strict" },
+  image: { type: "string", value: "DIR", help: "with --qemu: the image's folder; default: what make rootfs built" },
+  cpus: { type: "string", value: "N", help: "processors; default: as many as the machine has, 2 with --qemu" },
+  accel: { type: "string", value: "NAME", help: "with --qemu: kvm or tcg; default: kvm where it works" },
+};
+
+/** What was given of {@link QEMU_FLAGS}. */
+export interface GivenQemuFlags {
+  readonly qemu: boolean;
+  readonly flavour: string | undefined;
+  readonly image: string | undefined;
+  readonly cpus: string | undefined;
+  readonly accel: string | undefined;
+}
+
+/** Throws NacreError `usage`; what one kind of guest does not take is refused where the guest is started. */
+export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
+  const { flavour, image, cpus, accel } = flags;
+  return {
+    ...(flags.qemu ? { kind: "qemu" } : {}),
+    ...(flavour === undefined ? {} : { flavour }),
+    ...(image === undefined ? {} : { image }),
+    ...(cpus === undefined ? {} : { cpus: wholeNumber("--cpus", cpus) }),
+    ...(accel === undefined ? {} : { accelerator: accelerator(accel) }),
+  };
+}
+
+function accelerator(text: string): Accelerator {
+  if (text === "kvm" || text === "tcg") return text;
+  throw new NacreError("usage", `--accel: expected kvm or tcg, got ${text}`);
+}

@@ -1,0 +1,104 @@
+import type { Accelerator } from "../plan.ts";
+
+/** How the guest's vsock is provided. */
+export type VsockDevice =
+  /** By the machine's kernel. */
+  | { readonly kind: "vhost"; readonly cid: number }
+  /** By a process that this descriptor leads to. */
+  | { readonly kind: "vhost-user"; readonly fd: number };
+
+/** A virtual machine, with everything that is chosen for it. Paths are absolute. */
+export interface Machine {
+  readonly name: string;
+  readonly accelerator: Accelerator;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly commandLine: string;
+  readonly disk: string;
+  /** Further read-only disks, by their serial numbers; the root is the first disk in any case. */
+  readonly readOnlyDisks: readonly { readonly serial: string; readonly path: string }[];
+  /** Where the serial console's output is appended to. */
+  readonly console: string;
+  /** Descriptor of a connected socket for QMP. */
+  readonly qmpFd: number;
+  readonly vsock: VsockDevice;
+  readonly network: { readonly tap: string; readonly mac: string } | undefined;
+}
+
+/** The controllers of a PC that this guest has no use for; each costs time to find. */
+const WITHOUT: readonly string[] = ["smbus=off", "sata=off", "usb=off", "hpet=off", "vmport=off"];
+const MEBIBYTE: number = 1024 * 1024;
+
+type Option = readonly [name: string, value?: string];
+
+/** QEMU's arguments for a machine. Pure; nothing but what is listed here is in the machine. */
+export function qemuArguments(machine: Machine): readonly string[] {
+  const { accelerator } = machine;
+  const mebibytes = Math.ceil(machine.memoryBytes / MEBIBYTE);
+  const options: readonly Option[] = [
+    ["-name", escape(machine.name)],
+    ["-nodefaults"],
+    ["-no-user-config"],
+    ["-display", "none"],
+    // A panic or a reboot is the end; nothing starts again by itself.
+    ["-no-reboot"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi"],
+    ["-cpu", accelerator === "kvm" ? "host" : "max"],
+    ["-smp", String(machine.cpus)],
+    ["-m", `${mebibytes}M`],
+    // Another process reads and writes the queues of its device in the guest's memory.
+    ["-object", json({ "qom-type": "memory-backend-memfd", id: "memory", size: mebibytes * MEBIBYTE, share: true })],
+    ["-machine", ["q35", "memory-backend=memory", ...WITHOUT].join(",")],
+    ["-kernel", machine.kernel],
+    ["-initrd", machine.initramfs],
+    ["-append", machine.commandLine],
+    ["-chardev", `file,id=console,path=${escape(machine.console)},append=on`],
+    ["-serial", "chardev:console"],
+    ["-chardev", `socket,id=qmp,fd=${machine.qmpFd}`],
+    ["-mon", "chardev=qmp,mode=control"],
+    ...disk("root", machine.disk),
+    ...machine.readOnlyDisks.flatMap(({ serial, path }) => disk(serial, path)),
+    ...vsock(machine.vsock),
+    ...network(machine.network),
+  ];
+  return options.flatMap((option) => option.filter((part) => part !== undefined));
+}
+
+function disk(serial: string, path: string): readonly Option[] {
+  const file = { driver: "file", filename: path, "read-only": true };
+  return [
+    ["-blockdev", json({ driver: "raw", "node-name": serial, "read-only": true, file })],
+    ["-device", json({ driver: "virtio-blk-pci-non-transitional", drive: serial, serial })],
+  ];
+}
+
+function vsock(device: VsockDevice): readonly Option[] {
+  if (device.kind === "vhost") {
+    return [["-device", json({ driver: "vhost-vsock-pci-non-transitional", "guest-cid": device.cid })]];
+  }
+  return [
+    ["-chardev", `socket,id=vsock,fd=${device.fd}`],
+    ["-device", json({ driver: "vhost-user-vsock-pci-non-transitional", chardev: "vsock" })],
+  ];
+}
+
+function network(link: Machine["network"]): readonly Option[] {
+  if (link === undefined) return [];
+  return [
+    ["-netdev", json({ type: "tap", id: "network", ifname: link.tap, script: "no", downscript: "no" })],
+    // Without the card's boot program, which lies in another Debian package and has nothing to do here.
+    ["-device", json({ driver: "virtio-net-pci-non-transitional", netdev: "network", mac: link.mac, romfile: "" })],
+  ];
+}
+
+function json(value: object): string {
+  return JSON.stringify(value);
+}
+
+/** A comma parts options where QEMU takes no JSON. */
+function escape(text: string): string {
+  return text.replaceAll(",", ",,");
+}

@@ -1,0 +1,79 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+import { NacreError } from "../../error.ts";
+
+/** A measured image, as `make rootfs` leaves it. Paths are absolute. */
+export interface GuestImage {
+  readonly flavour: string;
+  /** As `uname -m`. */
+  readonly arch: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  /** Raw: the root on its first partition, its hash tree on the second. */
+  readonly disk: string;
+  /** What the kernel needs to open this root; the host appends the agent's parameters. */
+  readonly commandLine: string;
+}
+
+/** The file of an image's folder that names the others. */
+const IMAGE_FILE = "image.json";
+const DEFAULT_FLAVOUR = "devkit";
+
+/** Where the build of the repository that this package lies in puts a flavour. */
+export function defaultImage(flavour: string = DEFAULT_FLAVOUR): string {
+  return resolve(import.meta.dirname, "../../../../../build/images", flavour);
+}
+
+/** Reads an image's folder. Throws `environment` where there is none, `input` where it cannot be used. */
+export function readImage(folder: string): GuestImage {
+  const file = join(folder, IMAGE_FILE);
+  if (!existsSync(file)) {
+    throw new NacreError("environment", `the guest's image ${folder} is missing: run \`make rootfs\``);
+  }
+  const image = parseImage(readFileSync(file, "utf8"), resolve(folder));
+  for (const path of [image.kernel, image.initramfs, image.disk]) {
+    if (!existsSync(path)) throw new NacreError("input", `${file}: expected a file ${path}`);
+  }
+  return image;
+}
+
+/** The same from the file's text. Keys for others than whoever boots the image are passed over. */
+export function parseImage(text: string, folder: string): GuestImage {
+  const fields = parseObject(text);
+  const string = (key: string): string => {
+    const value = fields[key];
+    if (typeof value !== "string" || value === "") {
+      throw new NacreError("input", `${IMAGE_FILE}: ${key}: expected a text, got ${JSON.stringify(value)}`);
+    }
+    return value;
+  };
+  const file = (key: string): string => {
+    const name = string(key);
+    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/u.test(name)) {
+      throw new NacreError("input", `${IMAGE_FILE}: ${key}: expected the name of a file beside it, got ${name}`);
+    }
+    return join(folder, name);
+  };
+  return {
+    flavour: string("flavour"),
+    arch: string("arch"),
+    kernel: file("kernel"),
+    initramfs: file("initramfs"),
+    disk: file("disk"),
+    commandLine: string("commandLine"),
+  };
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new NacreError("input", `${IMAGE_FILE}: expected JSON`, { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new NacreError("input", `${IMAGE_FILE}: expected an object`);
+  }
+  return value as Readonly<Record<string, unknown>>;
+}

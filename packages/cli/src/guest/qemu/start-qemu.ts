@@ -1,0 +1,156 @@
+import { existsSync } from "node:fs";
+import type { Duplex } from "node:stream";
+
+import { AgentService } from "@nacre/protocols";
+import { RpcError, TtrpcClient } from "@nacre/ttrpc";
+import { dial, HybridVsock, Relay } from "@nacre/vsock";
+
+import { NacreError } from "../../error.ts";
+import { createCgroups, joinCgroups } from "../cgroups.ts";
+import { AGENT_PORT, portSocket } from "../layout.ts";
+import type { QemuPlan } from "../plan.ts";
+import type { SupervisedGuest, Supervision } from "../supervised-guest.ts";
+import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
+import { agentAnswers } from "./agent-ready.ts";
+import { qemuArguments, type VsockDevice } from "./arguments.ts";
+import { type OwnProcess, startOwnProcess } from "./own-process.ts";
+import { qemuProgram } from "./program.ts";
+import { QmpClient } from "./qmp.ts";
+import { contextId, startDeviceProcess, type VsockProvider, vsockProvider } from "./vsock-device.ts";
+
+/** Descriptors of QEMU: the first after its standard ones. */
+const QMP_FD = 3;
+const VSOCK_FD = 4;
+/** Ends of a machine by the names that QEMU gives them. */
+const SHUTDOWNS: Readonly<Record<string, string>> = {
+  "guest-shutdown": "a power-off",
+  "guest-reset": "a reset",
+  "guest-panic": "a panic",
+};
+/** Time for the agent to say that it ends; the guest has the supervisor's own limit beyond that. */
+const DESTROY_MS = 5_000;
+
+/** Starts a virtual machine; resolves when its agent answers. */
+export async function startQemu(supervision: Supervision, plan: QemuPlan): Promise<SupervisedGuest> {
+  const { layout, state, tracer, signal } = supervision;
+  const program = qemuProgram();
+  if (!existsSync(program)) throw new NacreError("environment", `expected ${program}: make packages`);
+  const accelerator = plan.accelerator ?? (await chooseAccelerator(systemKvmProbes(program)));
+  await createCgroups(layout.cgroup, {});
+  const vsock = await openVsock(supervision, vsockProvider());
+  await tracer.step("prepare", undefined);
+  const argv = qemuArguments({
+    name: `nacre-${layout.id}`,
+    accelerator,
+    cpus: plan.cpus,
+    memoryBytes: plan.memoryBytes,
+    kernel: plan.kernel,
+    initramfs: plan.initramfs,
+    commandLine: plan.commandLine,
+    disk: plan.disk,
+    readOnlyDisks: [],
+    console: state.log,
+    qmpFd: QMP_FD,
+    vsock: vsock.device,
+    network: undefined,
+  });
+  const qemu = await startMachine(supervision, [program, ...argv], vsock);
+  let shutdown: string | undefined;
+  const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
+    if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
+  });
+  // A machine without its vsock device cannot be reached any more.
+  const ended = Promise.race([qemu.ended.then((how) => shutdown ?? how), vsock.ended]);
+  const died = ended.then((how) => {
+    throw new NacreError("guest", `the guest ended with ${how} before its agent answered`);
+  });
+  died.catch(() => {});
+  const hybrid = `hvsock://${layout.hybridSocket}:${AGENT_PORT}`;
+  await tracer.step("guest", Promise.race([ready(qmp, hybrid, state.log, signal), died]));
+  const relay = await Relay.listen(`unix://${portSocket(layout, AGENT_PORT)}`, hybrid);
+  return {
+    ended,
+    askToPowerOff: () => powerOff(hybrid, qmp, qemu),
+    async close() {
+      await relay.close();
+      await vsock.close();
+      qmp.close();
+    },
+  };
+}
+
+async function ready(qmp: QmpClient, address: string, console: string, signal: AbortSignal): Promise<void> {
+  await qmp.open();
+  await agentAnswers(address, console, signal);
+}
+
+/** What a guest's vsock consists of on this side. */
+interface OpenVsock {
+  readonly device: VsockDevice;
+  /** Given to QEMU as {@link VSOCK_FD}, then closed here. */
+  readonly connection: Duplex | undefined;
+  /** Settles only where a process that the guest needs has ended. */
+  readonly ended: Promise<string>;
+  close(): Promise<void>;
+}
+
+async function openVsock(supervision: Supervision, provider: VsockProvider): Promise<OpenVsock> {
+  const { layout, logFd, signal, record } = supervision;
+  if (provider.kind === "kernel") {
+    const cid = contextId(layout.id);
+    const multiplexer = await HybridVsock.listen(layout.hybridSocket, (port) => ({ scheme: "vsock", cid, port }));
+    return {
+      device: { kind: "vhost", cid },
+      connection: undefined,
+      ended: new Promise(() => {}),
+      close: () => multiplexer.close(),
+    };
+  }
+  const { process, connection } = await startDeviceProcess(provider.program, layout, logFd, signal);
+  record({ helpers: [process.identity] });
+  await joinCgroups(layout.cgroup, process.identity.pid);
+  return {
+    device: { kind: "vhost-user", fd: VSOCK_FD },
+    connection,
+    ended: process.ended.then((how) => `the end of its vsock device, ${how},`),
+    close: async () => {
+      process.child.kill("SIGKILL");
+      await process.ended;
+    },
+  };
+}
+
+async function startMachine(
+  { layout, logFd, record }: Supervision,
+  argv: readonly string[],
+  { connection }: OpenVsock,
+): Promise<OwnProcess> {
+  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", connection ?? "ignore"]);
+  connection?.destroy();
+  record({ init: qemu.identity });
+  await joinCgroups(layout.cgroup, qemu.identity.pid);
+  return qemu;
+}
+
+/**
+ * The way a runtime ends a pod: the agent ends after DestroySandbox, and the guest with it. A policy may refuse that, and
+ * a guest may be past answering; then the machine is switched off.
+ */
+async function powerOff(address: string, qmp: QmpClient, qemu: OwnProcess): Promise<void> {
+  if (await agentEnds(address)) return;
+  await Promise.race([qmp.execute("quit").catch(() => undefined), qemu.ended]);
+}
+
+async function agentEnds(address: string): Promise<boolean> {
+  let client: TtrpcClient | undefined;
+  try {
+    client = new TtrpcClient(await dial(address, { timeoutMs: DESTROY_MS }));
+    await client.call(AgentService.methods.DestroySandbox, {}, { timeoutMs: DESTROY_MS });
+    return true;
+  } catch (error) {
+    // A connection that is lost meanwhile is that of an agent that ends.
+    return client !== undefined && !(error instanceof RpcError);
+  } finally {
+    client?.close();
+  }
+}

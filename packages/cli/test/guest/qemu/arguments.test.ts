@@ -1,0 +1,75 @@
+import { describe, expect, it } from "vitest";
+
+import { type Machine, qemuArguments } from "../../../src/guest/qemu/arguments.ts";
+
+const MACHINE: Machine = {
+  name: "nacre-0123abcd",
+  accelerator: "tcg",
+  cpus: 2,
+  memoryBytes: 512 * 1024 * 1024,
+  kernel: "/image/vmlinuz",
+  initramfs: "/image/stage1.cpio",
+  commandLine: 'console=ttyS0 dm-mod.create="a b, c"',
+  disk: "/image/kata-containers.img",
+  readOnlyDisks: [{ serial: "initdata", path: "/run/initdata,1.img" }],
+  console: "/run/nacre/guest,log",
+  qmpFd: 3,
+  vsock: { kind: "vhost-user", fd: 4 },
+  network: { tap: "nacre-0123abcd", mac: "02:6e:01:23:ab:cd" },
+};
+
+/** The values that an option was given, in order. */
+const values = (argv: readonly string[], name: string): string[] =>
+  argv.flatMap((argument, i) => (argument === name ? [argv[i + 1] ?? ""] : []));
+
+describe("QEMU's arguments", () => {
+  it("are these, for an emulated machine with everything", () => {
+    expect(qemuArguments(MACHINE)).toEqual(
+      [
+        ["-name", "nacre-0123abcd", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+        ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+        ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "512M"],
+        ["-object", '{"qom-type":"memory-backend-memfd","id":"memory","size":536870912,"share":true}'],
+        ["-machine", "q35,memory-backend=memory,smbus=off,sata=off,usb=off,hpet=off,vmport=off"],
+        ["-kernel", "/image/vmlinuz", "-initrd", "/image/stage1.cpio"],
+        ["-append", 'console=ttyS0 dm-mod.create="a b, c"'],
+        ["-chardev", "file,id=console,path=/run/nacre/guest,,log,append=on", "-serial", "chardev:console"],
+        ["-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"],
+        [
+          "-blockdev",
+          '{"driver":"raw","node-name":"root","read-only":true,"file":{"driver":"file","filename":"/image/kata-containers.img","read-only":true}}',
+        ],
+        ["-device", '{"driver":"virtio-blk-pci-non-transitional","drive":"root","serial":"root"}'],
+        [
+          "-blockdev",
+          '{"driver":"raw","node-name":"initdata","read-only":true,"file":{"driver":"file","filename":"/run/initdata,1.img","read-only":true}}',
+        ],
+        ["-device", '{"driver":"virtio-blk-pci-non-transitional","drive":"initdata","serial":"initdata"}'],
+        ["-chardev", "socket,id=vsock,fd=4"],
+        ["-device", '{"driver":"vhost-user-vsock-pci-non-transitional","chardev":"vsock"}'],
+        ["-netdev", '{"type":"tap","id":"network","ifname":"nacre-0123abcd","script":"no","downscript":"no"}'],
+        [
+          "-device",
+          '{"driver":"virtio-net-pci-non-transitional","netdev":"network","mac":"02:6e:01:23:ab:cd","romfile":""}',
+        ],
+      ].flat(),
+    );
+  });
+
+  it("use the processor itself under KVM", () => {
+    const argv = qemuArguments({ ...MACHINE, accelerator: "kvm" });
+    expect([values(argv, "-accel"), values(argv, "-cpu")]).toEqual([["kvm"], ["host"]]);
+  });
+
+  it("name the kernel's vsock by its context id", () => {
+    const argv = qemuArguments({ ...MACHINE, vsock: { kind: "vhost", cid: 77 }, network: undefined });
+    expect(values(argv, "-device").at(-1)).toBe('{"driver":"vhost-vsock-pci-non-transitional","guest-cid":77}');
+    expect(values(argv, "-netdev")).toEqual([]);
+  });
+
+  it("round memory up to whole MiB, for machine and backend alike", () => {
+    const argv = qemuArguments({ ...MACHINE, memoryBytes: 256 * 1024 * 1024 + 1 });
+    expect(values(argv, "-m")).toEqual(["257M"]);
+    expect(values(argv, "-object")[0]).toContain(`"size":${257 * 1024 * 1024}`);
+  });
+});
