@@ -89,7 +89,7 @@ describe("a simulated guest", () => {
       expect([path, existsSync(inside(guest, path))]).toEqual([path, false]);
     }
     expect(readdirSync(inside(guest, "/dev")).sort()).toEqual(
-      "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero".split(" "),
+      "fd full log null ptmx pts random shm stderr stdin stdout tty urandom zero".split(" "),
     );
     expect(readFileSync(`/proc/${guest.initPid}/environ`, "utf8")).toBe("PATH=/usr/sbin:/usr/bin:/sbin:/bin\0");
   });

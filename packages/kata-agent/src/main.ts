@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 
-import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
+import { linuxSyscalls, notifyReady, Reaper } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
@@ -74,6 +74,9 @@ async function main(): Promise<void> {
   const listener = await listen(config.serverAddr, (transport) => server.serve(transport));
   tracer.mark("listening");
   log.info("ttRPC server started", { address: listener.address });
+  // nvrc and systemd wait for this. As process 1 nobody does, and the environment is the kernel command line's.
+  const notify = process.pid === 1 ? undefined : process.env["NOTIFY_SOCKET"];
+  if (notify !== undefined) notifyReady(syscalls, notify);
 
   await ended.promise;
   await listener.close();

@@ -26,6 +26,8 @@ export interface ReaperOptions {
   readonly sys: ProcessCalls;
   /** Adopt orphans (PR_SET_CHILD_SUBREAPER). PID 1 does so anyway. Default true. */
   readonly subreaper?: boolean;
+  /** Told of each end that nobody watched, with the name that the kernel had of the program (at most 15 characters). */
+  readonly unwatched?: (status: ExitStatus, name: string) => void;
 }
 
 interface Waiter {
@@ -43,6 +45,7 @@ interface Waiter {
 export class Reaper {
   readonly #sys: ProcessCalls;
   readonly #subreaper: boolean;
+  readonly #unwatched: ((status: ExitStatus, name: string) => void) | undefined;
   readonly #libuv = new Set<ChildProcess>();
   readonly #waiters = new Map<number, Waiter[]>();
   readonly #unclaimed = new Map<number, ExitStatus>();
@@ -51,6 +54,7 @@ export class Reaper {
   constructor(options: ReaperOptions) {
     this.#sys = options.sys;
     this.#subreaper = options.subreaper ?? true;
+    this.#unwatched = options.unwatched;
   }
 
   start(): void {
@@ -133,12 +137,17 @@ export class Reaper {
 
   #collect(pid: number): void {
     let ended: ChildInfo | undefined;
+    // Until it is collected its name can be read.
+    const name = this.#unwatched === undefined ? "" : commandName(pid);
     try {
       ended = this.#sys.waitid({ pid }, Wait.EXITED | Wait.NOHANG);
     } catch (error) {
       if (!hasCode(error, "ECHILD")) throw error;
     }
-    if (ended !== undefined) this.#deliver(exitStatus(ended));
+    if (ended === undefined) return;
+    const isWatched = this.#waiters.has(pid);
+    this.#deliver(exitStatus(ended));
+    if (!isWatched) this.#unwatched?.(exitStatus(ended), name);
   }
 
   #deliver(status: ExitStatus, ...more: readonly Waiter[]): void {
@@ -176,6 +185,15 @@ export class Reaper {
       if (!hasCode(error, "ENOENT")) throw error;
       return [...this.#waiters.keys()];
     }
+  }
+}
+
+function commandName(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "latin1").trimEnd();
+  } catch {
+    // Gone, or no /proc: then it has no name.
+    return "";
   }
 }
 

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
+import type { Effects } from "@nacre/kata-sys-util";
+
 import { NvrcError } from "./error.ts";
 import { MALLOC_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";
 
@@ -13,6 +15,9 @@ export const AGENT_ENVIRONMENT: Readonly<Record<string, string>> = {
   ...MALLOC_ENVIRONMENT,
 };
 
+/** Upstream's: whatever else runs in the guest ends before the agent when memory runs out (section 1.5). */
+const OOM_SCORE = -997;
+
 /** How the agent ended: an exit code or the name of a signal. */
 export type AgentEnd = { readonly code: number } | { readonly signal: string };
 
@@ -23,12 +28,18 @@ export interface Agent {
 }
 
 /** Starts kata-agent; resolves when it runs, which says nothing about its port. */
-export async function startAgent(argv: readonly string[] = AGENT_ARGV): Promise<Agent> {
+export async function startAgent(
+  effects: Effects,
+  environment: Readonly<Record<string, string>>,
+  argv: readonly string[] = AGENT_ARGV,
+): Promise<Agent> {
   const [file = "", ...args] = argv;
-  const child = spawn(file, args, { env: AGENT_ENVIRONMENT, cwd: "/", stdio: ["ignore", "inherit", "inherit"] });
+  const env = { ...AGENT_ENVIRONMENT, ...environment };
+  const child = spawn(file, args, { env, cwd: "/", stdio: ["ignore", "inherit", "inherit"] });
   const ended = endOf(child);
   try {
     await once(child, "spawn");
+    await effects.adjustOomScore(child.pid ?? 0, OOM_SCORE);
   } catch (cause) {
     throw new NvrcError("agent", `start ${argv.join(" ")}`, { cause });
   }
@@ -39,4 +50,9 @@ function endOf(child: ChildProcess): Promise<AgentEnd> {
   return new Promise((resolve) => {
     child.once("exit", (code, signal) => resolve(code === null ? { signal: signal ?? "unknown" } : { code }));
   });
+}
+
+/** As an operator reads it. */
+export function describeEnd(end: AgentEnd): string {
+  return "code" in end ? `status ${end.code}` : `signal ${end.signal}`;
 }

@@ -1,60 +1,62 @@
 import { readFileSync } from "node:fs";
 
 import { Reaper } from "@nacre/kata-sys-util";
-import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 
-import { type AgentEnd, startAgent } from "./agent.ts";
 import { mountCgroups } from "./cgroups.ts";
+import { Daemons } from "./daemons.ts";
 import { makeDevices } from "./devices.ts";
+import { mountExtensions } from "./extensions/index.ts";
+import { catchEverything, GuestEnd, INIT_PID } from "./guest-end.ts";
 import { setHostname } from "./hostname.ts";
+import { raiseLimits } from "./limits.ts";
 import { loopbackUp } from "./loopback.ts";
-import { mountAll } from "./mounts.ts";
+import { loadModules, lockModules } from "./modules.ts";
+import { mountAll, mountOptional } from "./mounts.ts";
+import { readOptions } from "./options.ts";
 import type { Ports } from "./ports.ts";
-import { failClosed, INIT_PID, type PowerOff, powerOffBy } from "./power-off.ts";
+import { catchCtrlAltDel, PowerRequests } from "./power-request.ts";
+import { superviseAgent, SUPERVISION } from "./supervise.ts";
+import { setSysctls } from "./sysctls.ts";
+import { Syslog } from "./syslog.ts";
 import { versionLine } from "./version.ts";
 
-/** The boot, in its order. */
-async function boot({ sys, log, mounts }: Ports, powerOff: PowerOff): Promise<void> {
-  // A request to end may come at any time, and the kernel drops signals that its first process does not handle.
-  const asked = Promise.withResolvers<void>();
-  process.on("SIGTERM", () => asked.resolve());
+/** The boot, in its order (section 1.1). */
+async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
+  const { sys, effects, log } = ports;
+  const requests = new PowerRequests(() => void end.powerOff(0));
+  await mountAll(sys, ports.mounts);
+  const options = readOptions(log);
+  // File systems may be modules, and what they are mounted on comes with them.
+  await loadModules(effects, log);
+  await mountOptional(sys, ports.optionalMounts);
+  makeDevices(sys);
+  await mountCgroups(sys);
+  await catchCtrlAltDel(effects);
+  setHostname(sys);
+  loopbackUp(sys);
+  await setSysctls(effects, options.log !== undefined);
+  Syslog.listen(sys, log);
+  log.info(versionLine(file));
 
-  const tracer = new Tracer({ subject: "nvrc", now: () => process.hrtime.bigint(), write: log });
-  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
-  await tracer.step("mounts", mountAll(sys, mounts));
-  // Only now can it be known.
-  tracer.decide(traceWanted(parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"))));
-  await tracer.step("devices", makeDevices(sys));
-  await tracer.step("cgroups", mountCgroups(sys));
-  await tracer.step("hostname", setHostname(sys));
-  await tracer.step("loopback", loopbackUp(sys));
+  const daemons = new Daemons({ log, output: () => (log.tells("debug") ? ports.output() : "ignore"), fail: end.fail });
   // Before the first child, so that no orphan is missed.
-  new Reaper({ sys, subreaper: false }).start();
-
-  const agent = await tracer.step("agent", startAgent());
-  log("kata-agent started");
-  void asked.promise.then(() => {
-    log("asked to power off");
-    agent.terminate();
-  });
-  const end = await agent.ended;
-  log(`kata-agent ended with ${describe(end)}`);
-  await powerOff("code" in end && end.code === 0 ? 0 : 1);
-}
-
-function describe(end: AgentEnd): string {
-  return "code" in end ? `status ${end.code}` : `signal ${end.signal}`;
+  new Reaper({ sys, subreaper: false, unwatched: daemons.orphanEnded }).start();
+  // Before the lock: an extension may carry modules.
+  await mountExtensions(ports, readFileSync("/proc/cmdline", "latin1"));
+  await lockModules(effects);
+  raiseLimits(sys);
+  await superviseAgent(ports, end, requests, { ...SUPERVISION, environment: {} });
 }
 
 /** Boots as the guest's first process; as any other it only says what it is, by the digest of `file`. */
 export function runInit(ports: Ports, file: string): void {
   if (process.pid !== INIT_PID) {
     // Not for a machine that runs already: nothing is mounted, nobody is signalled.
-    process.stdout.write(`${versionLine(file)}\n`);
+    process.stdout.write(`NVRC ${versionLine(file)}\n`);
     return;
   }
-  const powerOff = powerOffBy(ports.effects);
+  const end = new GuestEnd(ports.log, ports.effects);
   // First: from here on whatever goes wrong ends the guest.
-  const fail = failClosed(ports.log, powerOff);
-  boot(ports, powerOff).catch(fail);
+  catchEverything(end);
+  boot(ports, end, file).catch(end.fail);
 }

@@ -1,5 +1,18 @@
-/** What stopped the boot. */
-export type NvrcErrorCode = "mount" | "device" | "cgroup" | "network" | "agent";
+/** What stopped the boot, or ended the guest later. */
+export type NvrcErrorCode =
+  | "agent"
+  | "cgroup"
+  | "daemon"
+  | "device"
+  | "extension"
+  | "gpu"
+  | "helper"
+  | "module"
+  | "mount"
+  | "network"
+  | "parameter"
+  | "syslog"
+  | "topology";
 
 /** The one error of this package; the guest powers off on every one of them. */
 export class NvrcError extends Error {
