@@ -135,12 +135,14 @@ describe("nacre hypervisor serve", () => {
   });
 
   it("gives guests the memory and the processors of the pod", async () => {
-    const vms = await start("--memory", "300", "--vcpus", "1");
+    const vms = await start("--memory", "600", "--vcpus", "1");
     const { agentSocketPath } = await vms.create("asks", { default_memory: "640", default_vcpus: "2" });
     const bare = await vms.create("asks-not");
-    await Promise.all([vms.start("asks"), vms.start("asks-not")]);
+    const small = await vms.create("asks-little", { default_memory: "64" });
+    await Promise.all(["asks", "asks-not", "asks-little"].map((id) => vms.start(id)));
     expect(limitsOf(guestOf(agentSocketPath).id)).toEqual({ memory: 640 << 20, cpus: 2 });
-    expect(limitsOf(guestOf(bare.agentSocketPath).id)).toEqual({ memory: 300 << 20, cpus: 1 });
+    expect(limitsOf(guestOf(bare.agentSocketPath).id)).toEqual({ memory: 600 << 20, cpus: 1 });
+    expect(limitsOf(guestOf(small.agentSocketPath).id)).toEqual({ memory: 512 << 20, cpus: 1 });
   });
 
   it("has its socket before StartVM returns, and none before", async () => {

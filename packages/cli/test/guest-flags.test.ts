@@ -40,7 +40,7 @@ describe("the flags of guests", () => {
   );
 
   it("count in whole numbers", () => {
-    expect(mebibytes("512")).toBe(512 << 20);
+    expect(mebibytes("--memory", "512")).toBe(512 << 20);
     expect(wholeNumber("--vcpus", "4")).toBe(4);
     for (const text of ["", "-1", "1.5", "1e3", "12345678"])
       expect(() => wholeNumber("--vcpus", text)).toThrow("--vcpus");

@@ -76,8 +76,8 @@ function mirrorRule({ prefix, host, rest }: Mirror, network: GuestNetwork): Regi
 }
 
 /** A number of MiB, in bytes. Throws NacreError `usage`. */
-export function mebibytes(text: string): number {
-  return wholeNumber("--memory", text) * 1024 * 1024;
+export function mebibytes(flag: string, text: string): number {
+  return wholeNumber(flag, text) * 1024 * 1024;
 }
 
 /** A whole number of up to seven digits. Throws NacreError `usage`. */

@@ -30,7 +30,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     const guest = await startNoted(context, {
       ...options,
       kernelParameters: [...(flags.trace ? [TRACE_PARAMETER] : []), ...(options.kernelParameters ?? [])],
-      ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
+      ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),
       ...qemuOptions(flags),
     });
     print(context, guestJson(guest), guestText(guest));

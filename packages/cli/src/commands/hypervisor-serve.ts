@@ -14,6 +14,12 @@ import { GUEST_FLAGS, guestOptions, mebibytes, wholeNumber } from "./guest-flags
 /** Guests at one time, when --max-guests does not say. Each has some 150 MB of daemons. */
 const DEFAULT_MAX_GUESTS = 32;
 
+/**
+ * The smallest guest, in MiB, when --min-memory does not say: a pod's memory is the sum of its containers' limits, of
+ * which the guest's daemons and the unpacked images leave nothing where it is small.
+ */
+const DEFAULT_MIN_MEMORY = 512;
+
 export const hypervisorServe: Command = command({
   name: "hypervisor serve",
   usage: "",
@@ -27,6 +33,11 @@ or with --json a JSON object for each on standard output.`,
     socket: { type: "string", value: "PATH", help: `where to listen; default: ${DEFAULT_SOCKET}` },
     "max-guests": { type: "string", value: "N", help: `guests at one time; default: ${DEFAULT_MAX_GUESTS}` },
     memory: { type: "string", value: "MIB", help: "memory of a guest whose pod names none; default: no limit" },
+    "min-memory": {
+      type: "string",
+      value: "MIB",
+      help: `memory of a guest whose pod names less; default: ${DEFAULT_MIN_MEMORY}`,
+    },
     vcpus: { type: "string", value: "N", help: "processors of a guest whose pod names none; default: no limit" },
     image: {
       type: "string",
@@ -44,7 +55,8 @@ or with --json a JSON object for each on standard output.`,
       stateRoot: root,
       images: new Map(flags.image.map(parseImage)),
       guest: await guestOptions(flags, context),
-      ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes(flags.memory) }),
+      minMemoryBytes: mebibytes("--min-memory", flags["min-memory"] ?? String(DEFAULT_MIN_MEMORY)),
+      ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),
       ...(flags.vcpus === undefined ? {} : { cpus: wholeNumber("--vcpus", flags.vcpus) }),
     });
     const server = await serveHypervisor({

@@ -6,6 +6,7 @@ import { guestLogs } from "./guest-logs.ts";
 import { guestStart } from "./guest-start.ts";
 import { guestStop } from "./guest-stop.ts";
 import { hypervisorServe } from "./hypervisor-serve.ts";
+import { kataInstall, kataUninstall } from "./kata-install.ts";
 import { policyCheck } from "./policy-check.ts";
 import { ps } from "./ps.ts";
 import { rm } from "./rm.ts";
@@ -30,4 +31,6 @@ export const COMMANDS: readonly Command[] = [
   policyCheck,
   trace,
   hypervisorServe,
+  kataInstall,
+  kataUninstall,
 ];

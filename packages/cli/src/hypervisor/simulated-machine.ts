@@ -29,6 +29,8 @@ export interface SimulatedMachineOptions {
   /** For requests that name none. Absent: no limit. */
   readonly memoryBytes?: number;
   readonly cpus?: number;
+  /** The smallest guest, for requests that name less. */
+  readonly minMemoryBytes: number;
 }
 
 /** Starts simulated guests (SIMULATED-GUEST.md). */
@@ -59,8 +61,9 @@ export class SimulatedMachine implements GuestMachine {
   }
 
   start({ spec, guest }: VmRecord, signal: AbortSignal): Promise<RunningGuest> {
-    const { stateRoot, images, guest: common } = this.#options;
-    const memoryBytes = spec.memoryBytes ?? this.#options.memoryBytes;
+    const { stateRoot, images, guest: common, minMemoryBytes } = this.#options;
+    const asked = spec.memoryBytes ?? this.#options.memoryBytes;
+    const memoryBytes = asked === undefined ? undefined : Math.max(asked, minMemoryBytes);
     const cpus = spec.vcpus ?? this.#options.cpus;
     const tree = images.get(spec.image);
     return startGuest({

@@ -1,7 +1,7 @@
 import { Code, type hypervisor } from "@nacre/protocols";
 import { RpcError } from "@nacre/ttrpc";
 
-import { MAX_CPUS, MIN_MEMORY_BYTES } from "../guest/options.ts";
+import { MAX_CPUS } from "../guest/options.ts";
 
 /** What the Go runtime puts into a request (kata-agent, 9.2); values are texts, and empty where it knows none. */
 const SANDBOX_NAME = "io.kubernetes.cri.sandbox-name";
@@ -35,7 +35,10 @@ export interface VmSpec {
   readonly image: string;
   /** Absent: the server's default. */
   readonly vcpus: number | undefined;
-  /** Absent: the server's default. */
+  /**
+   * Absent: the server's default. May be too small for any guest: with static_sandbox_resource_mgmt it is the sum of the
+   * containers' limits, with nothing for what runs beside them.
+   */
   readonly memoryBytes: number | undefined;
   /** The document's text (TOML); absent: none. */
   readonly initdata: string | undefined;
@@ -57,11 +60,6 @@ export function parseVmSpec(request: hypervisor.CreateVMRequest): VmSpec {
     throw invalid(`${PREFIX}default_gpus: expected 0, as these guests have none, got ${JSON.stringify(gpus)}`);
   }
   const mebibytes = amount(text(`${PREFIX}default_memory`, MAX_CHOICE), `${PREFIX}default_memory`, MAX_MEMORY_MIB);
-  if (mebibytes !== undefined && mebibytes * MIB < MIN_MEMORY_BYTES) {
-    throw invalid(
-      `${PREFIX}default_memory: expected at least ${MIN_MEMORY_BYTES / MIB} MiB, which its daemons need, got ${mebibytes}`,
-    );
-  }
   const initdata = text(`${PREFIX}cc_init_data`, MAX_INITDATA);
   return {
     id: parseVmId(request.id),
