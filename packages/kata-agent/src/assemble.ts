@@ -41,9 +41,12 @@ export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdo
     log.child("storage"),
   );
   const oomEvents = new OomEvents();
+  const ports = systemContainerPorts(syscalls, log.child("container"), STATE_ROOT);
+  const runtime = runtimeBinary(config, ports.cgroups.version, existsSync);
+  log.info("OCI runtime", { runtime, cgroups: ports.cgroups.version });
   const containers = new ContainerManager({
-    ...systemContainerPorts(syscalls, log.child("container"), STATE_ROOT),
-    runtime: new OciRuntime({ binary: runtimeBinary(config, existsSync), root: RUNTIME_STATE }),
+    ...ports,
+    runtime: new OciRuntime({ binary: runtime, root: RUNTIME_STATE }),
     reaper,
     log: log.child("container"),
     paths: { state: CONTAINER_STATE, sysctl: "/proc/sys" },

@@ -25,7 +25,7 @@ export interface AgentConfig {
   launchProcessTimeoutMs: number;
   /** Default `api-server-rest`, which means all. */
   guestComponentsProcs: ComponentLevel;
-  /** Absolute path of the OCI runtime; empty takes the first of RUNTIME_CANDIDATES that is there. TOML only. */
+  /** Absolute path of the OCI runtime; empty takes one that is there. TOML only. */
   ociRuntime: string;
   /** The policy in force until SetPolicy; only a TOML file or the environment may name another. */
   policyFile: string;
@@ -49,13 +49,16 @@ export function defaultConfig(): AgentConfig {
   };
 }
 
-/** OCI runtimes in order of preference: Debian's places of runc and crun. */
-export const RUNTIME_CANDIDATES: readonly string[] = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/bin/crun"];
+const RUNC: readonly string[] = ["/usr/sbin/runc", "/usr/bin/runc"];
+const CRUN: readonly string[] = ["/usr/bin/crun"];
 
-/** The runtime to use. Throws AgentError when there is none. */
-export function runtimeBinary(config: AgentConfig, exists: (path: string) => boolean): string {
+/**
+ * The runtime to use, in Debian's places: crun where control groups are of version 2 alone, else runc, because crun takes
+ * no mix of versions. Throws AgentError when there is none.
+ */
+export function runtimeBinary(config: AgentConfig, cgroupVersion: 1 | 2, exists: (path: string) => boolean): string {
   if (config.ociRuntime !== "") return config.ociRuntime;
-  const found = RUNTIME_CANDIDATES.find(exists);
+  const found = (cgroupVersion === 2 ? [...CRUN, ...RUNC] : [...RUNC, ...CRUN]).find(exists);
   if (found === undefined) throw configError("OCI runtime: expected one", undefined);
   return found;
 }

@@ -1,3 +1,4 @@
+import { Vsock } from "@nacre/kata-sys-util";
 import { parseAddress } from "@nacre/vsock";
 
 import { invalidArgument } from "./error.ts";
@@ -19,6 +20,14 @@ const SCHEMES: Readonly<Record<Flavour, readonly string[]>> = {
   kata: ["vsock", "unix"],
   strict: ["vsock", "unix"],
 };
+
+/**
+ * Whose vsock connections a flavour takes. Containers are inside, where only a loopback leads to the agent; the host has
+ * an id of its own. A developer's machine may be its own host.
+ */
+export function takesPeer(cid: number, flavour: Flavour = FLAVOUR): boolean {
+  return flavour === "devkit" || cid === Vsock.CID_HOST;
+}
 
 /** Throws INVALID_ARGUMENT when this flavour must not listen there. */
 export function checkServerAddress(address: string, flavour: Flavour = FLAVOUR): void {

@@ -1,6 +1,8 @@
 import type { Transport } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
 
+import { takesPeer } from "./flavour.ts";
+
 /** Lines kept for a reader that has not come or is slow; then the oldest go. */
 export const MAX_PENDING_LINES = 1024;
 
@@ -58,5 +60,5 @@ export function siblingAddress(serverAddress: string, port: number): string | un
 export async function listenForLogReader(serverAddress: string, port: number, buffer: LogBuffer): Promise<void> {
   const address = siblingAddress(serverAddress, port);
   if (address === undefined) throw new Error(`the log port ${port} cannot be had beside ${serverAddress}`);
-  await listen(address, (transport) => buffer.attach(transport));
+  await listen(address, (transport) => buffer.attach(transport), { vsockPeers: takesPeer });
 }

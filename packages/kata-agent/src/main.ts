@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 
-import { linuxSyscalls, notifyReady, Reaper } from "@nacre/kata-sys-util";
+import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
@@ -8,13 +8,14 @@ import { listen } from "@nacre/vsock";
 import { assemble } from "./assemble.ts";
 import { loadConfig } from "./config.ts";
 import { describeError } from "./error.ts";
-import { checkServerAddress, FLAVOUR } from "./flavour.ts";
+import { checkServerAddress, FLAVOUR, takesPeer } from "./flavour.ts";
 import { requireBinding } from "./initdata/binding.ts";
 import { systemBlockDevices } from "./initdata/block-devices.ts";
 import { loadInitdata } from "./initdata/guest-initdata.ts";
 import { launchPlan } from "./launch/plan.ts";
 import { systemLaunchPorts } from "./launch/ports.ts";
 import { Supervisor } from "./launch/supervise.ts";
+import { notifyReady } from "./notify-ready.ts";
 import { openLog } from "./open-log.ts";
 import { parseOptions } from "./options.ts";
 import { loadPolicy } from "./policy.ts";
@@ -71,12 +72,10 @@ async function main(): Promise<void> {
   })
     .addService(AgentService, traced(tracer, agentHandlers(parts)))
     .addService(Health, traced(tracer, healthHandlers()));
-  const listener = await listen(config.serverAddr, (transport) => server.serve(transport));
+  const listener = await listen(config.serverAddr, (transport) => server.serve(transport), { vsockPeers: takesPeer });
   tracer.mark("listening");
   log.info("ttRPC server started", { address: listener.address });
-  // nvrc and systemd wait for this. As process 1 nobody does, and the environment is the kernel command line's.
-  const notify = process.pid === 1 ? undefined : process.env["NOTIFY_SOCKET"];
-  if (notify !== undefined) notifyReady(syscalls, notify);
+  notifyReady(syscalls, log);
 
   await ended.promise;
   await listener.close();

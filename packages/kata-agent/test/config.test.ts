@@ -8,6 +8,7 @@ import {
   type ConfigSources,
   defaultConfig,
   loadConfig,
+  runtimeBinary,
   parseBool,
   parseLogLevel,
   parsePositive,
@@ -233,5 +234,31 @@ describe("precedence", () => {
 
   it("refuses a bad level in the environment", () => {
     expect(() => applyEnvironment(defaultConfig(), { KATA_AGENT_LOG_LEVEL: "loud" })).toThrow(/log level/);
+  });
+});
+
+describe("runtimeBinary", () => {
+  const [RUNC, CRUN] = ["/usr/sbin/runc", "/usr/bin/crun"];
+  const there =
+    (...paths: readonly string[]) =>
+    (path: string): boolean =>
+      paths.includes(path);
+
+  it.each([
+    [2, [RUNC, CRUN], CRUN],
+    [2, [RUNC], RUNC],
+    [1, [RUNC, CRUN], RUNC],
+    [1, [CRUN], CRUN],
+  ] as const)("with control groups of version %i and %j is %s", (version, paths, chosen) => {
+    expect(runtimeBinary(defaultConfig(), version, there(...paths))).toBe(chosen);
+  });
+
+  it("is what was configured", () => {
+    const config = { ...defaultConfig(), ociRuntime: "/opt/youki" };
+    expect(runtimeBinary(config, 2, there(CRUN))).toBe("/opt/youki");
+  });
+
+  it("is refused where there is none", () => {
+    expect(() => runtimeBinary(defaultConfig(), 2, there())).toThrow("OCI runtime: expected one, got nothing");
   });
 });

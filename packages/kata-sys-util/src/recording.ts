@@ -59,6 +59,7 @@ const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "vsockConnect",
   "socketError",
   "vsockLocalAddress",
+  "vsockPeerAddress",
   "netlinkReceive",
   "recvmsg",
   "sendmsg",

@@ -51,6 +51,7 @@ export const signatures = {
   listen: "int listen(int, int)",
   accept4: "int accept4(int, void *, void *, int)",
   getsockname: "int getsockname(int, void *, void *)",
+  getpeername: "int getpeername(int, void *, void *)",
   getsockopt: "int getsockopt(int, int, int, void *, void *)",
   setsockopt: "int setsockopt(int, int, int, void *, uint)",
   send: "long send(int, void *, size_t, int)",

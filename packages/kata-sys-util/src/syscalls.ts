@@ -214,7 +214,7 @@ export interface SocketCalls {
   /** An option whose value is an int. */
   setSocketOption(fd: number, level: number, name: number, value: number): void;
   socketpair(): readonly [number, number];
-  /** A path of at most 107 bytes (sockaddr_un); the socket appears there as a file. */
+  /** A path of at most 107 bytes (sockaddr_un), where the socket appears as a file; or `@` and an abstract name. */
   unixBind(fd: number, path: string): void;
   unixConnect(fd: number, path: string): void;
   vsockBind(fd: number, address: VsockAddress): void;
@@ -226,6 +226,7 @@ export interface SocketCalls {
   /** SO_ERROR: 0 or the positive error number of what happened since the last call. */
   socketError(fd: number): number;
   vsockLocalAddress(fd: number): VsockAddress;
+  vsockPeerAddress(fd: number): VsockAddress;
   /** With a port number that the kernel chooses, and the multicast groups of a mask. */
   netlinkBind(fd: number, groups: number): void;
   /** To the kernel, which works on it before this resolves and may wait for other changes meanwhile. */

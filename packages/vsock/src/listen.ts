@@ -6,7 +6,7 @@ import { type Address, formatAddress, parseAddress, socketPath } from "./address
 import { dialSocket } from "./dial.ts";
 import { VsockError } from "./error.ts";
 import { socketTransport } from "./socket-transport.ts";
-import { listenVsock, type VsockCalls } from "./vsock-socket.ts";
+import { listenVsock, type VsockCalls, type VsockPeers } from "./vsock-socket.ts";
 
 /** Something that listens. */
 export interface Listener {
@@ -20,6 +20,8 @@ export interface Listener {
 export interface ListenOptionsVsock {
   /** Mode of a unix socket's file. Default 0600: whoever may connect may command the daemon. */
   readonly mode?: number | undefined;
+  /** Whose vsock connections are taken; others are closed at once. Default: anybody's. */
+  readonly vsockPeers?: VsockPeers | undefined;
   /** System calls for vsock; default the real ones. */
   readonly syscalls?: VsockCalls | undefined;
 }
@@ -45,7 +47,7 @@ export async function listenSockets(
   const at = typeof address === "string" ? parseAddress(address) : address;
   switch (at.scheme) {
     case "vsock": {
-      const listener = listenVsock(at, onSocket, opts.syscalls);
+      const listener = listenVsock(at, onSocket, opts.syscalls, opts.vsockPeers);
       return {
         address: formatAddress(listener.address),
         close: () => {

@@ -14,11 +14,12 @@ import { VsockError } from "./error.ts";
 /** The system calls that this file makes. */
 export type VsockCalls = Pick<
   SocketCalls & Syscalls,
-  "socket" | "vsockBind" | "vsockConnect" | "vsockLocalAddress" | "socketError" | "poll"
+  "socket" | "vsockBind" | "vsockConnect" | "vsockLocalAddress" | "vsockPeerAddress" | "socketError" | "poll"
 >;
 
 /** What `pipe_wrap` offers, as far as it is used here. */
 interface PipeHandle {
+  readonly fd: number;
   open(fd: number): number;
   listen(backlog: number): number;
   close(callback?: () => void): void;
@@ -59,30 +60,48 @@ export interface VsockListener {
   close(): void;
 }
 
+/** Whose connections are taken, by the peer's context id. */
+export type VsockPeers = (cid: number) => boolean;
+
 /** Listens on a vsock port. Throws {@link VsockError} `unsupported` on a machine without vsock. */
 export function listenVsock(
   address: VsockAddress,
   onSocket: (socket: NetSocket) => void,
   calls: VsockCalls = linuxSyscalls(),
+  takes: VsockPeers = () => true,
 ): VsockListener {
   const fd = vsock(calls, "listen");
-  let handle: PipeHandle | undefined;
+  /** It owns the descriptor. */
+  let owner: PipeHandle | undefined;
   try {
     calls.vsockBind(fd, { cid: address.cid, port: address.port });
     const { Pipe, constants } = pipeWrap();
-    handle = new Pipe(constants.SERVER);
-    check(handle.open(fd), "open");
+    const handle = new Pipe(constants.SERVER);
+    const opened = handle.open(fd);
+    if (opened !== 0) handle.close();
+    check(opened, "open");
+    owner = handle;
     handle.onconnection = (status, client): void => {
-      if (status === 0 && client !== undefined) onSocket(socketFromHandle(client));
+      if (status !== 0 || client === undefined) return;
+      if (isTaken(client, calls, takes)) onSocket(socketFromHandle(client));
+      else client.close();
     };
     check(handle.listen(BACKLOG), "listen");
     const { port } = calls.vsockLocalAddress(fd);
-    const listening = handle;
-    return { address: { scheme: "vsock", cid: address.cid, port }, close: () => listening.close() };
+    return { address: { scheme: "vsock", cid: address.cid, port }, close: () => handle.close() };
   } catch (error) {
-    if (handle === undefined) closeSync(fd);
-    else handle.close();
+    if (owner === undefined) closeSync(fd);
+    else owner.close();
     throw VsockError.from(error, `listen on vsock port ${address.port}`);
+  }
+}
+
+function isTaken(client: PipeHandle, calls: VsockCalls, takes: VsockPeers): boolean {
+  try {
+    return takes(calls.vsockPeerAddress(client.fd).cid);
+  } catch {
+    // Gone already.
+    return false;
   }
 }
 

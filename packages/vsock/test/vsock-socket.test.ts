@@ -1,8 +1,10 @@
-import { linuxSyscalls, SysError } from "@nacre/kata-sys-util";
+import { join } from "node:path";
+
+import { linuxSyscalls, Socket, SysError } from "@nacre/kata-sys-util";
 import type { Transport } from "@nacre/ttrpc";
 import { describe, expect, it } from "vitest";
 import { dial, listen, socketFromFd, socketTransport, type VsockCalls } from "../src/index.ts";
-import { Accepted, Recorder } from "./sockets.ts";
+import { Accepted, folder, Recorder } from "./sockets.ts";
 
 const real = linuxSyscalls();
 
@@ -15,6 +17,7 @@ function without(errno: number): VsockCalls {
     vsockBind: () => expect.unreachable(),
     vsockConnect: () => expect.unreachable(),
     vsockLocalAddress: () => expect.unreachable(),
+    vsockPeerAddress: () => expect.unreachable(),
     socketError: () => expect.unreachable(),
     poll: () => expect.unreachable(),
   };
@@ -37,6 +40,7 @@ function paired(connect: (fd: number) => boolean): { calls: VsockCalls; far: () 
       return connect(fd);
     },
     vsockLocalAddress: () => ({ cid: 0xffffffff, port: 77 }),
+    vsockPeerAddress: () => expect.unreachable(),
     socketError: () => 0,
     poll: (fd, events, callback) => real.poll(fd, events, callback),
   };
@@ -95,6 +99,56 @@ describe("a vsock connection", () => {
 
   it("needs a context id", async () => {
     await expect(dial("vsock://-1:1024")).rejects.toMatchObject({ code: "address" });
+  });
+});
+
+/** System calls of a listener whose socket is in truth a unix one, at `path`; its peers have the ids of `cids`. */
+function onUnix(path: string, cids: number[]): VsockCalls {
+  return {
+    ...without(97),
+    socket: () => real.socket(Socket.AF_UNIX, Socket.STREAM),
+    vsockBind: (fd) => real.unixBind(fd, path),
+    vsockLocalAddress: () => ({ cid: 0xffffffff, port: 77 }),
+    vsockPeerAddress: () => ({ cid: cids.shift() ?? 0, port: 5 }),
+  };
+}
+
+describe("connections that come over vsock", () => {
+  it("are taken from those whom the listener wants, and closed for others", async () => {
+    const path = join(folder(), "s");
+    const accepted = new Accepted<Transport>();
+    const asked: number[] = [];
+    const listener = await listen("vsock://-1:77", accepted.push, {
+      syscalls: onUnix(path, [1, 2]),
+      vsockPeers: (cid) => asked.push(cid) > 0 && cid === 2,
+    });
+    const stranger = new Recorder(await dial(`unix://${path}`));
+    await stranger.until((one) => one.closed || one.ended);
+    const host = new Recorder(await dial(`unix://${path}`));
+    const served = new Recorder(await accepted.next());
+    host.send("hello");
+    await served.until((one) => one.text === "hello");
+    expect(asked).toEqual([1, 2]);
+    stranger.transport.destroy();
+    host.transport.destroy();
+    await served.until((one) => one.closed || one.ended);
+    served.transport.destroy();
+    await listener.close();
+  });
+
+  it("are none when the peer is gone before it can be asked for", async () => {
+    const path = join(folder(), "s");
+    const gone: VsockCalls = {
+      ...onUnix(path, []),
+      vsockPeerAddress: () => {
+        throw SysError.fromErrno(107, "getpeername");
+      },
+    };
+    const listener = await listen("vsock://-1:77", () => expect.unreachable(), { syscalls: gone });
+    const peer = new Recorder(await dial(`unix://${path}`));
+    await peer.until((one) => one.closed || one.ended);
+    peer.transport.destroy();
+    await listener.close();
   });
 });
 

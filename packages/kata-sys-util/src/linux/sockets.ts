@@ -66,6 +66,13 @@ export function socketCalls(libc: () => LibC): SocketCalls {
       svm_flags: 0,
       svm_zero: [0, 0, 0],
     });
+  const vsockAddress = (call: "getpeername" | "getsockname", fd: number): VsockAddress => {
+    const name = libc().alloc("sockaddr_vm");
+    const length = Buffer.from([name.length, 0, 0, 0]);
+    libc().call(call, undefined, fd, name, length);
+    const raw = libc().decode("sockaddr_vm", name) as RawVsockName;
+    return { cid: raw.svm_cid, port: raw.svm_port };
+  };
 
   return {
     socket: (family, type, protocol = 0) => libc().call("socket", undefined, family, type | FLAGS, protocol),
@@ -114,13 +121,8 @@ export function socketCalls(libc: () => LibC): SocketCalls {
       libc().call("getsockopt", undefined, fd, SOL_SOCKET, SO_ERROR, value, length);
       return value.readInt32LE(0);
     },
-    vsockLocalAddress: (fd) => {
-      const name = libc().alloc("sockaddr_vm");
-      const length = Buffer.from([name.length, 0, 0, 0]);
-      libc().call("getsockname", undefined, fd, name, length);
-      const raw = libc().decode("sockaddr_vm", name) as RawVsockName;
-      return { cid: raw.svm_cid, port: raw.svm_port };
-    },
+    vsockLocalAddress: (fd) => vsockAddress("getsockname", fd),
+    vsockPeerAddress: (fd) => vsockAddress("getpeername", fd),
     netlinkBind: (fd, groups) => {
       const name = libc().encode("sockaddr_nl", {
         nl_family: Socket.AF_NETLINK,
@@ -204,11 +206,14 @@ function receivedFds(control: Buffer, headerSize: number): number[] {
   return fds;
 }
 
-/** sockaddr_un: the family, then the path and its NUL. */
+/** sockaddr_un: the family, then the path and its NUL, or a NUL and the abstract name behind `@`. */
 function unixAddress(path: string, call: string): Buffer {
   const bytes = Buffer.from(cString(path, call));
+  const abstract = bytes[0] === 0x40;
+  if (abstract) bytes[0] = 0;
   if (bytes.length > UNIX_PATH_MAX) throw SysError.fromErrno(Errno.ENAMETOOLONG, call, path);
-  const name = Buffer.alloc(2 + bytes.length + 1);
+  // The length of an abstract name is told by that of the address alone.
+  const name = Buffer.alloc(2 + bytes.length + (abstract ? 0 : 1));
   name.writeUInt16LE(Socket.AF_UNIX, 0);
   bytes.copy(name, 2);
   return name;
