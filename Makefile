@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-fresh bench lint fmt check clean
+.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -38,6 +38,13 @@ rootfs: packages build ## build the measured image into build/images
 
 rootfs-update: node_modules/.package-lock.json ## lock the versions of Debian packages that the archive has now
 	node guest-rootfs/rootfs-update.ts
+
+install: build ## put the daemons into an image's root: DESTDIR=, and INTERPRETER=/path/of/node NODE=no SYSTEMD=no
+	@node --conditions=source guest-rootfs/install.ts --destdir "$(DESTDIR)" --interpreter "$(or $(INTERPRETER),/usr/bin/node)" \
+	  --node "$(or $(NODE),yes)" --systemd "$(or $(SYSTEMD),yes)"
+
+uninstall: node_modules/.package-lock.json ## take away what make install has put there: DESTDIR=
+	@node --conditions=source guest-rootfs/install.ts --uninstall --destdir "$(DESTDIR)"
 
 run: setup build tree ## set up, start a guest, pull and run a container under a policy, tear down
 	@node --conditions=source test/demo/run.ts

@@ -25,6 +25,7 @@ packages=(
   qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images
+  systemd          # systemd-analyze, which reads the units of make install
   util-linux       # unshare, nsenter
 )
 # Their vsock device, where the kernel has none and it was not built yet; Debian 12's `cargo` is too old for it.
