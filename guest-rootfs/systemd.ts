@@ -19,7 +19,8 @@ FailureAction=poweroff
 SuccessAction=poweroff-force
 
 [Service]
-Type=simple
+# The agent says when it answers.
+Type=notify
 ExecStart=${[interpreter, ...NODE_FLAGS, "/usr/lib/nacre/kata-agent.mjs"].join(" ")}
 ${environment}# To the console, from where the runtime's journal has it.
 StandardOutput=tty

@@ -96,7 +96,7 @@ describe("make install", () => {
 
   it("asks of systemd what upstream's unit asks", () => {
     install({ destdir });
-    for (const line of ["FailureAction=poweroff", "OOMScoreAdjust=-997", "LimitNOFILE=1073741824"]) {
+    for (const line of ["Type=notify", "FailureAction=poweroff", "OOMScoreAdjust=-997", "LimitNOFILE=1073741824"]) {
       expect(read(UNIT).split("\n")).toContain(line);
     }
     const target = read(UNITS[1] ?? "").split("\n");

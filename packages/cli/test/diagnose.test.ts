@@ -102,4 +102,27 @@ describe("diagnose", () => {
     expect(found).toMatchObject({ state: "missing", required: false });
     expect(found?.advice).toContain("make rootfs");
   });
+
+  it("tells whether a Kata runtime is here, and whether it knows our guests", async () => {
+    const without = (...gone: string[]): Partial<Probes> => ({
+      exists: (path) => !gone.some((name) => path.includes(name)),
+    });
+    expect(await finding("Kata runtime", {})).toMatchObject({
+      state: "ok",
+      detail: "/opt/kata/bin/containerd-shim-kata-v2 knows our guests",
+      required: false,
+    });
+    expect(await finding("Kata runtime", without("/var/lib/nacre"))).toMatchObject({
+      state: "limited",
+      advice: "nacre kata install",
+    });
+    expect(await finding("Kata runtime", without("shim-kata"))).toMatchObject({ state: "missing", required: false });
+    expect(await finding("containerd", without("/usr/bin/containerd"))).toMatchObject({
+      state: "ok",
+      detail: "/usr/local/bin/containerd",
+    });
+    expect(await finding("containerd", without("containerd"))).toMatchObject({ state: "missing" });
+    expect(await finding("syslog", without("/dev/log"))).toMatchObject({ state: "missing" });
+    expect(await finding("tun", { opens: (path) => path !== "/dev/net/tun" })).toMatchObject({ state: "missing" });
+  });
 });

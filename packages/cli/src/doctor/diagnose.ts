@@ -3,6 +3,10 @@ import { defaultImage } from "../guest/qemu/image.ts";
 import { qemuProgram } from "../guest/qemu/program.ts";
 import { DEVICE_PROGRAMS } from "../guest/qemu/vsock-device.ts";
 
+import { CONTAINERD } from "../kata/containerd.ts";
+import { SHIMS } from "../kata/handler.ts";
+import { MANIFEST as KATA_MANIFEST } from "../kata/installed-files.ts";
+
 /** What is looked at, as a port: the real machine, or a made-up one. */
 export interface Probes {
   uid(): number;
@@ -58,6 +62,10 @@ export async function diagnose(probes: Probes): Promise<readonly Finding[]> {
     qemu(probes),
     kvm(probes),
     vsock(probes),
+    tun(probes),
+    containerd(probes),
+    kata(probes),
+    syslog(probes),
   ];
 }
 
@@ -186,4 +194,43 @@ function vsock(probes: Probes): Finding {
   if (program !== undefined) return { name, state: "ok", detail: program, required: false };
   const advice = "simulated guests use unix sockets; for QEMU guests: modprobe vhost_vsock, or make vhost-device-vsock";
   return { name, state: "missing", detail: "no /dev/vhost-vsock", advice, required: false };
+}
+
+function tun(probes: Probes): Finding {
+  const name = "tun";
+  if (probes.opens("/dev/net/tun")) return { name, state: "ok", detail: "/dev/net/tun opens", required: false };
+  const advice = "only Kata's own QEMU handlers need it, for a pod's network: modprobe tun";
+  return { name, state: "missing", detail: "/dev/net/tun does not open", advice, required: false };
+}
+
+function containerd(probes: Probes): Finding {
+  const name = "containerd";
+  const found = CONTAINERD.find((path) => probes.exists(path));
+  if (found !== undefined) return { name, state: "ok", detail: found, required: false };
+  const advice = "only pods of a Kata runtime need it: apt-get install containerd";
+  return { name, state: "missing", detail: `no ${CONTAINERD.join(", no ")}`, advice, required: false };
+}
+
+function kata(probes: Probes): Finding {
+  const name = "Kata runtime";
+  const shim = SHIMS.find((path) => probes.exists(path));
+  if (shim === undefined) {
+    const advice = "only pods of a Kata runtime need it: unpack a release of Kata Containers below /opt/kata";
+    return { name, state: "missing", detail: `no ${SHIMS.join(", no ")}`, advice, required: false };
+  }
+  if (probes.exists(KATA_MANIFEST)) return { name, state: "ok", detail: `${shim} knows our guests`, required: false };
+  return {
+    name,
+    state: "limited",
+    detail: `${shim} does not know our guests`,
+    advice: "nacre kata install",
+    required: false,
+  };
+}
+
+function syslog(probes: Probes): Finding {
+  const name = "syslog";
+  if (probes.exists("/dev/log")) return { name, state: "ok", detail: "/dev/log", required: false };
+  const advice = "a Kata runtime does not start without: systemd-journald or rsyslog";
+  return { name, state: "missing", detail: "no /dev/log", advice, required: false };
 }

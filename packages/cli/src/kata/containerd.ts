@@ -8,6 +8,9 @@ import { tomlValue } from "./runtime-config.ts";
 export const CONTAINERD_CONFIG = "/etc/containerd/config.toml";
 export const CONTAINERD_DROP_INS = "/etc/containerd/conf.d";
 
+/** The program, of Debian's package or of a release. */
+export const CONTAINERD: readonly string[] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
+
 /** What matters of containerd and its configuration file. */
 export interface ContainerdSetup {
   /** The major version of the program: 1 or 2. */

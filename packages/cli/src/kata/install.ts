@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { describeError, NacreError } from "../error.ts";
 import { runTool } from "../guest/tool.ts";
 import {
+  CONTAINERD,
   CONTAINERD_CONFIG,
   CONTAINERD_DROP_INS,
   containerdSetup,
@@ -20,7 +21,6 @@ import { overheadOf, runtimeClassText } from "./runtime-class.ts";
 import { type MachineConfig, type RuntimeConfig, runtimeConfigText } from "./runtime-config.ts";
 
 const CONFIG_FOLDER = "/etc/kata-containers/nacre";
-const CONTAINERD: readonly string[] = ["/usr/bin/containerd", "/usr/local/bin/containerd"];
 const DEFAULT_CREATE_TIMEOUT = 600;
 /** MiB that a guest has beside what its containers ask for: its daemons, and the unpacked images. */
 const DEFAULT_MEMORY = 512;

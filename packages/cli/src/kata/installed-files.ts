@@ -20,7 +20,7 @@ import { NacreError } from "../error.ts";
 
 /** Below the root: what was written, and what lay there before. */
 export const INSTALL_FOLDER = "/var/lib/nacre/kata";
-const MANIFEST: string = join(INSTALL_FOLDER, "manifest.json");
+export const MANIFEST: string = join(INSTALL_FOLDER, "manifest.json");
 const REPLACED: string = join(INSTALL_FOLDER, "replaced");
 
 /** A file to be there, by its absolute path below the root. */
