@@ -17,6 +17,10 @@ export interface AgentConfig {
   serverAddr: string;
   /** Port on which the log is offered; 0 writes it to standard output. Default 0. */
   logVport: number;
+  /** A shell for whoever connects, in the devkit flavour. Default false. */
+  debugConsole: boolean;
+  /** Port of the debug console; 0 is the guest's own console. Default 0. */
+  debugConsoleVport: number;
   /** Time for a device that is being plugged in to appear. Default 3 s. */
   hotplugTimeoutMs: number;
   /** Time for a pull in the guest. Default 1200 s; the caller's own deadline usually ends it earlier. */
@@ -40,6 +44,8 @@ export function defaultConfig(): AgentConfig {
     devMode: false,
     serverAddr: "vsock://-1:1024",
     logVport: 0,
+    debugConsole: false,
+    debugConsoleVport: 0,
     hotplugTimeoutMs: 3_000,
     imagePullTimeoutMs: 1_200_000,
     launchProcessTimeoutMs: 6_000,
@@ -141,6 +147,12 @@ export function applyKernelParameters(base: AgentConfig, parameters: readonly Ke
       case "agent.log_vport":
         config.logVport = parsePositive(key, value) ?? config.logVport;
         break;
+      case "agent.debug_console":
+        config.debugConsole = parseBool(value);
+        break;
+      case "agent.debug_console_vport":
+        config.debugConsoleVport = parsePositive(key, value) ?? config.debugConsoleVport;
+        break;
       case "agent.hotplug_timeout":
         config.hotplugTimeoutMs = seconds(key, value, config.hotplugTimeoutMs);
         break;
@@ -192,6 +204,12 @@ export function applyToml(base: AgentConfig, text: string): TomlConfig {
         break;
       case "log_vport":
         config.logVport = integer(key, value, 0xffff_ffff);
+        break;
+      case "debug_console":
+        config.debugConsole = bool(key, value);
+        break;
+      case "debug_console_vport":
+        config.debugConsoleVport = integer(key, value, 0xffff_ffff);
         break;
       case "hotplug_timeout":
         config.hotplugTimeoutMs = duration(key, value);

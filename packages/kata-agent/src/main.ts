@@ -7,6 +7,7 @@ import { listen } from "@nacre/vsock";
 
 import { assemble } from "./assemble.ts";
 import { loadConfig } from "./config.ts";
+import { debugConsole, shellIfAsked } from "./debug-console/index.ts";
 import { describeError } from "./error.ts";
 import { checkServerAddress, FLAVOUR, takesPeer } from "./flavour.ts";
 import { requireBinding } from "./initdata/binding.ts";
@@ -27,7 +28,9 @@ const CLOSE_GRACE_MS = 1000;
 
 /** Start-up, in the order of section 2.2; any failure ends the agent before its port opens. */
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  shellIfAsked(args);
+  const options = parseOptions(args);
   if (options.version) {
     process.stdout.write(`kata-agent version ${AGENT_VERSION} (api version: ${API_VERSION}, flavour: ${FLAVOUR})\n`);
     return;
@@ -50,15 +53,18 @@ async function main(): Promise<void> {
   log.info("announce", { flavour: FLAVOUR, server_addr: config.serverAddr });
   if (unknownKeys.length > 0) log.warning("unknown keys in the configuration file", { keys: unknownKeys });
 
+  const syscalls = linuxSyscalls();
+  const reaper = new Reaper({ sys: syscalls });
+  reaper.start();
+  // Early: whoever opens it wants to see why the rest does not start.
+  if (config.debugConsole) await debugConsole({ config, syscalls, log: log.child("debug-console") });
+
   const initdata = await loadInitdata(systemBlockDevices(FLAVOUR), log.child("initdata"));
   const plan = launchPlan(config, existsSync, initdata);
   requireBinding(initdata, plan, FLAVOUR, log.child("initdata"));
 
   // The policy compiles while the components start; neither needs the other, and the port opens after both.
   const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log, initdata?.policy));
-  const syscalls = linuxSyscalls();
-  const reaper = new Reaper({ sys: syscalls });
-  reaper.start();
   const supervisor = new Supervisor(systemLaunchPorts(log.child("launch"), tracer));
   const launching = supervisor.launch(plan);
   const [policy] = await Promise.all([loading, launching]);
