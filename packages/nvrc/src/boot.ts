@@ -6,6 +6,10 @@ import { mountCgroups } from "./cgroups.ts";
 import { Daemons } from "./daemons.ts";
 import { makeDevices } from "./devices.ts";
 import { mountExtensions } from "./extensions/index.ts";
+import { useGpuExtension } from "./gpu/extension.ts";
+import { ATTESTER_ENVIRONMENT, setUpMode } from "./gpu/index.ts";
+import { modeOf } from "./gpu/mode.ts";
+import { readTopology } from "./gpu/topology.ts";
 import { catchEverything, GuestEnd, INIT_PID } from "./guest-end.ts";
 import { setHostname } from "./hostname.ts";
 import { raiseLimits } from "./limits.ts";
@@ -35,17 +39,29 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   setHostname(sys);
   loopbackUp(sys);
   await setSysctls(effects, options.log !== undefined);
-  Syslog.listen(sys, log);
+  const syslog = Syslog.listen(sys, log);
   log.info(versionLine(file));
 
   const daemons = new Daemons({ log, output: () => (log.tells("debug") ? ports.output() : "ignore"), fail: end.fail });
   // Before the first child, so that no orphan is missed.
   new Reaper({ sys, subreaper: false, unwatched: daemons.orphanEnded }).start();
   // Before the lock: an extension may carry modules.
-  await mountExtensions(ports, readFileSync("/proc/cmdline", "latin1"));
+  const extensions = await mountExtensions(ports, readFileSync("/proc/cmdline", "latin1"));
+  const extension = extensions.get("gpu");
+  await useGpuExtension(sys, ports.run, extension);
+  const mode = modeOf(readTopology(ports.sysfs));
+  await setUpMode(mode, {
+    ...ports,
+    options,
+    start: daemons.start,
+    waitForSyslog: syslog.waitFor,
+    extension,
+    root: "",
+  });
   await lockModules(effects);
   raiseLimits(sys);
-  await superviseAgent(ports, end, requests, { ...SUPERVISION, environment: {} });
+  const environment = extension === undefined ? {} : ATTESTER_ENVIRONMENT;
+  await superviseAgent(ports, end, requests, { ...SUPERVISION, environment });
 }
 
 /** Boots as the guest's first process; as any other it only says what it is, by the digest of `file`. */
