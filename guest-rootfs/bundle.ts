@@ -23,6 +23,7 @@ export const ENTRIES: readonly Entry[] = [
   { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
+  { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false },
 ];
 
 /** Bundles every daemon; the same sources give the same bytes, wherever the repository lies. */

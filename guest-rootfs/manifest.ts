@@ -76,6 +76,7 @@ export const manifest = (sources: Sources, init: Init): readonly Entry[] => [
   ...daemon("kata-agent", "/usr/bin/kata-agent"),
   ...daemon("confidential-data-hub", "/usr/local/bin/confidential-data-hub"),
   data("/usr/lib/nacre/unpack-worker.mjs", join(BUNDLES, "unpack-worker.mjs")),
+  data("/usr/lib/nacre/inspector-relay.mjs", join(BUNDLES, "inspector-relay.mjs")),
   data("/usr/lib/nacre/koffi.node", join(BUNDLES, "koffi.node")),
   data("/usr/lib/nacre/regorus.wasm", join(BUNDLES, "regorus.wasm")),
 

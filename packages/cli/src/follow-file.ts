@@ -54,22 +54,34 @@ export async function* followFile(path: string, options: FollowOptions = {}): As
   }
 }
 
-/** A line that is longer is given in parts. */
+/** A longer line is given in parts, unless somebody expects longer ones. */
 const MAX_LINE: number = 64 * 1024;
 
 /** Whole lines of some bytes, without their line feeds; what is left at the end is the last one. */
-export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, void> {
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array>,
+  maxLength: number = MAX_LINE,
+): AsyncGenerator<string, void, void> {
   const decoder = new TextDecoder();
-  let rest = "";
+  let parts: string[] = [];
+  let length = 0;
   for await (const chunk of chunks) {
-    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-    if (rest.length > MAX_LINE) {
-      yield rest;
-      rest = "";
+    const [first = "", ...others] = decoder.decode(chunk, { stream: true }).split("\n");
+    parts.push(first);
+    length += first.length;
+    if (others.length > 0) {
+      yield parts.join("");
+      const last = others.pop() ?? "";
+      yield* others;
+      parts = [last];
+      length = last.length;
+    }
+    if (length > maxLength) {
+      yield parts.join("");
+      parts = [];
+      length = 0;
     }
   }
-  rest += decoder.decode();
+  const rest = parts.join("") + decoder.decode();
   if (rest !== "") yield rest;
 }

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { ImagePullService, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { listen, parseAddress } from "@nacre/vsock";
+import { offerInspector } from "@nacre/vsock/inspector-port";
 import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
 import { createLog } from "./log.ts";
@@ -20,6 +21,8 @@ async function main(): Promise<void> {
     process.stdout.write(`confidential-data-hub ${VERSION}\n`);
     return;
   }
+  const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
+  await offerInspector("confidential-data-hub", kernel);
   const config = await loadConfig({ option: options.config, env: process.env });
   const log = createLog(config.logLevel, (line) => process.stderr.write(line));
   const tracer = new Tracer({
@@ -27,7 +30,7 @@ async function main(): Promise<void> {
     now: () => process.hrtime.bigint(),
     write: (text) => log("info", text),
   });
-  tracer.decide(traceWanted(parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"))));
+  tracer.decide(traceWanted(kernel));
   tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
 
   const server = new TtrpcServer({

@@ -1,5 +1,5 @@
 import type { Transport } from "@nacre/ttrpc";
-import { listen } from "@nacre/vsock";
+import { listen, siblingAddress } from "@nacre/vsock";
 
 import { takesPeer } from "./flavour.ts";
 
@@ -43,17 +43,6 @@ export class LogBuffer {
       this.#full = !this.#reader.write(this.#pending.splice(0));
     }
   }
-}
-
-/**
- * The address of another port of the agent beside its API: the same context id with the port replaced, or, where vsock
- * is emulated by `DIR/1024.sock`, `DIR/PORT.sock`. Undefined for addresses that have no ports.
- */
-export function siblingAddress(serverAddress: string, port: number): string | undefined {
-  const vsock = /^vsock:\/\/(-?\d+):\d+$/.exec(serverAddress);
-  if (vsock !== null) return `vsock://${vsock[1]}:${port}`;
-  const unix = /^(unix:\/\/\/.*\/)\d+\.sock$/.exec(serverAddress);
-  return unix === null ? undefined : `${unix[1]}${port}.sock`;
 }
 
 /** Offers the log on `agent.log_vport`. */

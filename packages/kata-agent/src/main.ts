@@ -4,6 +4,7 @@ import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
+import { offerInspector } from "@nacre/vsock/inspector-port";
 
 import { assemble } from "./assemble.ts";
 import { loadConfig } from "./config.ts";
@@ -36,6 +37,7 @@ async function main(): Promise<void> {
     return;
   }
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
+  await offerInspector("kata-agent", kernel);
   const { config, unknownKeys } = loadConfig({
     file: options.config,
     kernelParameters: kernel.parameters,

@@ -2,7 +2,7 @@ import { transportPair } from "@nacre/ttrpc";
 import { describe, expect, it } from "vitest";
 
 import { createLogger, MAX_FIELD_LENGTH } from "../src/log.ts";
-import { LogBuffer, MAX_PENDING_LINES, siblingAddress } from "../src/log-port.ts";
+import { LogBuffer, MAX_PENDING_LINES } from "../src/log-port.ts";
 
 describe("createLogger", () => {
   const lines: string[] = [];
@@ -73,18 +73,5 @@ describe("LogBuffer", () => {
     });
     buffer.attach(pair[0]);
     await closed;
-  });
-});
-
-describe("siblingAddress", () => {
-  it.each([
-    ["vsock://-1:1024", "vsock://-1:1025"],
-    ["vsock://3:1024", "vsock://3:1025"],
-    ["unix:///run/vsock/1024.sock", "unix:///run/vsock/1025.sock"],
-    ["unix:///run/agent.sock", undefined],
-    ["unix://@abstract", undefined],
-    ["tcp://127.0.0.1:1024", undefined],
-  ])("of %s is %s", (address, sibling) => {
-    expect(siblingAddress(address, 1025)).toBe(sibling);
   });
 });

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 
 import { Reaper } from "@nacre/kata-sys-util";
+import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import { offerInspector, patientDeadline } from "@nacre/vsock/inspector-port";
 
 import { mountCgroups } from "./cgroups.ts";
 import { Daemons } from "./daemons.ts";
@@ -28,29 +30,35 @@ import { versionLine } from "./version.ts";
 async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   const { sys, effects, log } = ports;
   const requests = new PowerRequests(() => void end.powerOff(0));
-  await mountAll(sys, ports.mounts);
+  const tracer = new Tracer({ subject: "nvrc", now: () => process.hrtime.bigint(), write: (text) => log.event(text) });
+  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
+  await tracer.step("mounts", mountAll(sys, ports.mounts));
   const options = readOptions(log);
+  const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "latin1"));
+  tracer.decide(traceWanted(kernel));
   // File systems may be modules, and what they are mounted on comes with them.
-  await loadModules(effects, log);
-  await mountOptional(sys, ports.optionalMounts);
-  makeDevices(sys);
-  await mountCgroups(sys);
+  await tracer.step("modules", loadModules(effects, log));
+  // Its port needs a module.
+  await offerInspector("nvrc", kernel);
+  await tracer.step("optional-mounts", mountOptional(sys, ports.optionalMounts));
+  await tracer.step("devices", makeDevices(sys));
+  await tracer.step("cgroups", mountCgroups(sys));
   await catchCtrlAltDel(effects);
   setHostname(sys);
-  loopbackUp(sys);
-  await setSysctls(effects, options.log !== undefined);
-  const syslog = Syslog.listen(sys, log);
+  await tracer.step("loopback", loopbackUp(sys));
+  await tracer.step("sysctls", setSysctls(effects, options.log !== undefined));
+  const syslog = await tracer.step("syslog", Syslog.listen(sys, log));
   log.info(versionLine(file));
 
   const daemons = new Daemons({ log, output: () => (log.tells("debug") ? ports.output() : "ignore"), fail: end.fail });
   // Before the first child, so that no orphan is missed.
   new Reaper({ sys, subreaper: false, unwatched: daemons.orphanEnded }).start();
   // Before the lock: an extension may carry modules.
-  const extensions = await mountExtensions(ports, readFileSync("/proc/cmdline", "latin1"));
+  const extensions = await tracer.step("extensions", mountExtensions(ports, readFileSync("/proc/cmdline", "latin1")));
   const extension = extensions.get("gpu");
   await useGpuExtension(sys, ports.run, extension);
   const mode = modeOf(readTopology(ports.sysfs));
-  await setUpMode(mode, {
+  const setUp = setUpMode(mode, {
     ...ports,
     options,
     start: daemons.start,
@@ -58,10 +66,12 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
     extension,
     root: "",
   });
-  await lockModules(effects);
+  await tracer.step("mode", setUp);
+  await tracer.step("lock-modules", lockModules(effects));
   raiseLimits(sys);
   const environment = extension === undefined ? {} : ATTESTER_ENVIRONMENT;
-  await superviseAgent(ports, end, requests, { ...SUPERVISION, environment });
+  const readyDeadlineMs = patientDeadline(kernel, SUPERVISION.readyDeadlineMs);
+  await superviseAgent({ ...ports, tracer }, end, requests, { ...SUPERVISION, readyDeadlineMs, environment });
 }
 
 /** Boots as the guest's first process; as any other it only says what it is, by the digest of `file`. */

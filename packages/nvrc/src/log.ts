@@ -44,6 +44,11 @@ export class Log {
     this.#tell("trace", message);
   }
 
+  /** An event of a boot that is traced, which a parameter of its own asks for: at every level. */
+  event(text: string): void {
+    this.#sink(PRIORITY.info, `NVRC ${text}`);
+  }
+
   /** Whether lines of this kind are told; daemons' output goes where debugging goes. */
   tells(level: LogLevel): boolean {
     return LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(this.level);

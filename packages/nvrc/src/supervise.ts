@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 
+import type { Tracer } from "@nacre/protocols";
+
 import { type Agent, AGENT_ARGV, type AgentEnd, describeEnd, startAgent } from "./agent.ts";
 import { NvrcError } from "./error.ts";
 import type { GuestEnd } from "./guest-end.ts";
@@ -27,7 +29,7 @@ export const SUPERVISION: Omit<SupervisionOptions, "environment"> = {
 
 /** Starts the agent, and ends the guest when the agent ends or somebody asks for it. Returns when the agent has ended. */
 export async function superviseAgent(
-  { sys, effects, log }: Pick<Ports, "sys" | "effects" | "log">,
+  { sys, effects, log, tracer }: Pick<Ports, "sys" | "effects" | "log"> & { readonly tracer: Pick<Tracer, "step"> },
   end: Pick<GuestEnd, "fail" | "powerOff">,
   requests: Pick<PowerRequests, "handle">,
   options: SupervisionOptions,
@@ -35,7 +37,7 @@ export async function superviseAgent(
   const before = currentOomKills();
   using socket = new ReadySocket(sys, options.readySocket);
   const environment = { ...options.environment, NOTIFY_SOCKET: options.readySocket };
-  const agent = await startAgent(effects, environment, options.argv);
+  const agent = await tracer.step("agent", startAgent(effects, environment, options.argv));
   log.info("kata-agent started");
   let requested = false;
   requests.handle = (signal) => {
@@ -43,7 +45,7 @@ export async function superviseAgent(
     if (!requested) terminate(agent, end.fail, options.terminateDeadlineMs);
     requested = true;
   };
-  await readiness(agent, socket.ready, options.readyDeadlineMs);
+  await tracer.step("agent-ready", readiness(agent, socket.ready, options.readyDeadlineMs));
   log.info("kata-agent is ready");
   const how = await agent.ended;
   if (!requested && !isClean(how)) throw unexpectedEnd(how, currentOomKills() - before);

@@ -1,6 +1,15 @@
 import { describe, expect, it } from "vitest";
 
-import { kmsgRecord, MAX_KMSG } from "../src/log.ts";
+import { kmsgRecord, Log, MAX_KMSG } from "../src/log.ts";
+
+it("a log that is off tells panics, and events, which a parameter of their own asks for", () => {
+  const told: string[] = [];
+  const log = new Log((priority, text) => told.push(`<${priority}>${text}`), "off");
+  log.error("x");
+  log.event("event 1.000000 nvrc.mounts");
+  log.panic("y");
+  expect(told).toEqual(["<6>NVRC event 1.000000 nvrc.mounts", "<0>NVRC panic: y"]);
+});
 
 describe("kmsgRecord", () => {
   it("is one line with its priority", () => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { linuxSyscalls, recordingEffects } from "@nacre/kata-sys-util";
+import { Tracer } from "@nacre/protocols";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { Log } from "../src/log.ts";
@@ -35,8 +36,15 @@ afterEach(() => {
 interface Given {
   /** Called with each line of the log. */
   readonly line?: (text: string) => void;
+  readonly traced?: boolean;
   readonly readyDeadlineMs?: number;
   readonly terminateDeadlineMs?: number;
+}
+
+function tracerTo(log: Log, wanted: boolean): Tracer {
+  const tracer = new Tracer({ subject: "nvrc", now: () => 0n, write: (text) => log.event(text) });
+  tracer.decide(wanted);
+  return tracer;
 }
 
 /** Supervises an agent that is a shell script. */
@@ -56,7 +64,8 @@ function supervise(script: string, given: Given = {}): Promise<void> {
     },
     powerOff: async (status: number) => void poweredOff.push(status),
   };
-  return superviseAgent({ sys, effects, log }, end, requests, {
+  const tracer = tracerTo(log, given.traced ?? false);
+  return superviseAgent({ sys, effects, log, tracer }, end, requests, {
     environment: { KATA_ATTESTER_VARIANT: "nvidia" },
     argv: [agent],
     readySocket: join(folder.path, "run/notify"),
@@ -75,6 +84,14 @@ describe("superviseAgent", () => {
       "NVRC kata-agent ended with status 0",
     ]);
     expect(poweredOff).toEqual([0]);
+  });
+
+  it("tells when the agent was started and when it was ready, of a boot that is traced", async () => {
+    await supervise(READY, { traced: true });
+    expect(told.filter((line) => line.startsWith("NVRC event"))).toEqual([
+      "NVRC event 0.000000 nvrc.agent",
+      "NVRC event 0.000000 nvrc.agent-ready",
+    ]);
   });
 
   it("gives the agent its environment, and nothing of init's", async () => {
@@ -106,7 +123,10 @@ describe("superviseAgent", () => {
     const options = { environment: {}, argv: ["/no/such"], readyDeadlineMs: 1000, terminateDeadlineMs: 1000 };
     const readySocket = join(folder.path, "notify");
     await expect(
-      superviseAgent({ sys, effects: recordingEffects(() => {}), log }, end, requests, { ...options, readySocket }),
+      superviseAgent({ sys, effects: recordingEffects(() => {}), log, tracer: tracerTo(log, false) }, end, requests, {
+        ...options,
+        readySocket,
+      }),
     ).rejects.toMatchObject({ code: "agent", message: "start /no/such" });
   });
 

@@ -13,5 +13,6 @@ export { VsockError, type VsockErrorCode } from "./error.ts";
 export { HybridVsock, type HybridOptions } from "./hybrid.ts";
 export { type Listener, listen, type ListenOptionsVsock, listenSockets } from "./listen.ts";
 export { Relay, type RelayOptions } from "./relay.ts";
+export { siblingAddress } from "./sibling-address.ts";
 export { socketTransport } from "./socket-transport.ts";
 export { socketFromFd, type VsockCalls } from "./vsock-socket.ts";

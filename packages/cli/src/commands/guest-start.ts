@@ -2,9 +2,11 @@ import { TRACE_PARAMETER } from "@nacre/protocols";
 
 import { type Command, command } from "../command.ts";
 import { type Context, note, print } from "../context.ts";
+import { NacreError } from "../error.ts";
 import type { Guest } from "../guest/guest.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
 import { startGuest } from "../guest/start.ts";
+import { inspectOptions } from "../inspect/inspected.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { GUEST_FLAGS, guestOptions, mebibytes } from "./guest-flags.ts";
 import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
@@ -21,15 +23,27 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
   flags: {
     ...GUEST_FLAGS,
     trace: { type: "boolean", help: "have the daemons log what they do when, for nacre trace --guest" },
+    inspect: {
+      type: "string",
+      value: "DAEMON",
+      help: "open the debugger of nvrc, kata-agent or confidential-data-hub",
+    },
+    "inspect-brk": { type: "string", value: "DAEMON", help: "the same, and it goes on only when a debugger is there" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
     ...QEMU_FLAGS,
   },
   async run({ flags }, context) {
     await sweepAbandoned(context);
     const options = await guestOptions(flags, context);
+    const inspect = inspected(flags.inspect, flags["inspect-brk"]);
     const guest = await startNoted(context, {
       ...options,
-      kernelParameters: [...(flags.trace ? [TRACE_PARAMETER] : []), ...(options.kernelParameters ?? [])],
+      ...inspect,
+      kernelParameters: [
+        ...(flags.trace ? [TRACE_PARAMETER] : []),
+        ...(inspect?.kernelParameters ?? []),
+        ...(options.kernelParameters ?? []),
+      ],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),
       ...qemuOptions(flags),
     });
@@ -40,9 +54,28 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
 /** Starts a guest and tells how long it took. */
 export async function startNoted(context: Context, options: StartGuestOptions): Promise<Guest> {
   const began = performance.now();
-  const guest = await startGuest({ ...options, signal: context.interrupts.signal });
+  // A start that waits for the debugger prints nothing else before.
+  const onDebugUrl = (url: string): void => {
+    context.stderr.write(context.json ? `${JSON.stringify({ debugger: url })}\n` : debugText(url));
+  };
+  const guest = await startGuest({ onDebugUrl, ...options, signal: context.interrupts.signal });
   note(context, `guest ${guest.id} is up after ${Math.round(performance.now() - began)} ms`);
   return guest;
+}
+
+function inspected(
+  daemon: string | undefined,
+  waited: string | undefined,
+): ReturnType<typeof inspectOptions> | undefined {
+  if (daemon !== undefined && waited !== undefined) {
+    throw new NacreError("usage", "guest start: --inspect or --inspect-brk, not both");
+  }
+  if (waited !== undefined) return inspectOptions(waited, true);
+  return daemon === undefined ? undefined : inspectOptions(daemon, false);
+}
+
+function debugText(url: string): string {
+  return `debugger ${url}\n         or chrome://inspect with ${new URL(url).host} among its targets\n`;
 }
 
 /** What programs get to know of a guest. */
@@ -57,6 +90,7 @@ export function guestJson(guest: Guest): object {
     created: guest.created,
     log: guest.logFile,
     pid: guest.initPid,
+    ...(guest.debugUrl === undefined ? {} : { debugger: guest.debugUrl }),
   };
 }
 

@@ -21,6 +21,8 @@ export interface Guest extends AsyncDisposable {
   /** ISO 8601. */
   readonly created: string;
   readonly logFile: string;
+  /** What a debugger connects to, of a guest that was started with one of its daemons named; else undefined. */
+  readonly debugUrl: string | undefined;
   /** The guest's first process, as this machine numbers it; of a virtual machine: QEMU. */
   readonly initPid: number;
   /** Where files of this guest may be kept; the folder goes with the guest. */
@@ -56,6 +58,7 @@ export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
     address: state.network.address,
     created: state.created,
     logFile: state.log,
+    debugUrl: state.debugUrl,
     initPid: state.init?.pid ?? 0,
     layout,
     log: () => readLog(state.log),

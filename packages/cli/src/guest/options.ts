@@ -59,6 +59,8 @@ export interface StartGuestOptions {
   readonly accelerator?: Accelerator;
   /** Default: `$NACRE_STATE_DIR`, else /run/nacre. */
   readonly stateRoot?: string;
+  /** Told where the debugger is, as soon as it is there: a daemon may wait for it. */
+  readonly onDebugUrl?: (url: string) => void;
   /** Gives up the start. */
   readonly signal?: AbortSignal;
 }

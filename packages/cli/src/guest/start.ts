@@ -14,6 +14,7 @@ import type { GuestPlan } from "./plan.ts";
 import { qemuPlan } from "./qemu/qemu-plan.ts";
 import { simulatedPlan } from "./simulated-plan.ts";
 import { createState, readState } from "./state.ts";
+import type { SupervisorMessage } from "./supervised-guest.ts";
 
 /**
  * Starts a guest; resolves when its agent takes connections. The guest goes on when this process ends. Rejects with
@@ -50,7 +51,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
     const plan: GuestPlan =
       kind === "qemu" ? qemuPlan(layout, network, options) : simulatedPlan(layout, network, options);
     writeFileSync(layout.plan, JSON.stringify(plan), { mode: 0o600 });
-    await runSupervisor(root, layout, options.signal);
+    await runSupervisor(root, layout, options);
   } catch (error) {
     await removeGuest(layout);
     throw error;
@@ -61,7 +62,8 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
 }
 
 /** Starts the supervisor in a session of its own and waits for its word. */
-async function runSupervisor(root: string, layout: GuestLayout, signal: AbortSignal | undefined): Promise<void> {
+async function runSupervisor(root: string, layout: GuestLayout, options: StartGuestOptions): Promise<void> {
+  const { signal, onDebugUrl } = options;
   signal?.throwIfAborted();
   const [file, ...args] = [...entryCommand("supervisor-main"), resolve(root), layout.id];
   const log = openSync(layout.log, "a", 0o600);
@@ -76,8 +78,9 @@ async function runSupervisor(root: string, layout: GuestLayout, signal: AbortSig
   signal?.addEventListener("abort", abort, { once: true });
   try {
     await new Promise<void>((done, failed) => {
-      child.once("message", (message: { ready?: true; failed?: string }) => {
-        if (message.ready === true) done();
+      child.on("message", (message: SupervisorMessage) => {
+        if ("debugUrl" in message) onDebugUrl?.(message.debugUrl);
+        else if ("ready" in message) done();
         else child.once("exit", () => failed(new NacreError("guest", `the guest did not start: ${message.failed}`)));
       });
       child.once("error", (cause) => failed(new NacreError("environment", "start the supervisor", { cause })));

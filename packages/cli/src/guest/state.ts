@@ -33,6 +33,8 @@ export interface GuestState {
   /** Further processes that exist for this guest alone. */
   readonly helpers: readonly ProcessIdentity[];
   readonly ready: boolean;
+  /** Where a debugger reaches the daemon that is debugged; undefined when none is. */
+  readonly debugUrl?: string;
   readonly log: string;
 }
 
@@ -85,6 +87,7 @@ export function parseState(id: string, text: string): GuestState | undefined {
     init: parseIdentity(fields["init"]),
     helpers: Array.isArray(fields["helpers"]) ? fields["helpers"].flatMap((value) => parseIdentity(value) ?? []) : [],
     ready: fields["ready"] === true,
+    ...(typeof fields["debugUrl"] === "string" ? { debugUrl: fields["debugUrl"] } : {}),
     log: String(fields["log"]),
   };
 }

@@ -27,3 +27,6 @@ export interface SupervisedGuest {
   /** Closes what this process holds open for it. */
   close(): Promise<void>;
 }
+
+/** What the supervisor tells whoever started it: where the debugger is, if any; then whether the guest is up. */
+export type SupervisorMessage = { readonly debugUrl: string } | { readonly ready: true } | { readonly failed: string };

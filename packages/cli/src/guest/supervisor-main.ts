@@ -1,6 +1,7 @@
 import { openSync } from "node:fs";
 
 import { describeError, NacreError } from "../error.ts";
+import { debugServerOf } from "../inspect/inspected.ts";
 import { removeGuest } from "./cleanup.ts";
 import { hostTracer } from "./host-tracer.ts";
 import { identityOf } from "./identity.ts";
@@ -11,7 +12,7 @@ import { killProcess } from "./process-end.ts";
 import { startQemu } from "./qemu/start-qemu.ts";
 import { startSimulated } from "./simulated.ts";
 import { type GuestState, readState, writeState } from "./state.ts";
-import type { SupervisedGuest, Supervision } from "./supervised-guest.ts";
+import type { SupervisedGuest, Supervision, SupervisorMessage } from "./supervised-guest.ts";
 
 /** Time that a guest gets to power off by itself, in milliseconds; containers in it may be in the middle of something. */
 const POWER_OFF_MS = 10_000;
@@ -37,6 +38,12 @@ async function supervise(): Promise<void> {
   const tracer = hostTracer("supervisor", layout, logFd);
   const supervision: Supervision = { root, layout, state, logFd, tracer, signal, record };
 
+  const debug = await debugServerOf(layout);
+  if (debug !== undefined) {
+    record({ debugUrl: debug.url });
+    // A daemon may wait for the debugger before the guest can be ready.
+    await send({ debugUrl: debug.url });
+  }
   const guest = await (plan.kind === "qemu" ? startQemu(supervision, plan) : startSimulated(supervision, plan));
   record({ ready: true });
   await tell({ ready: true });
@@ -44,6 +51,7 @@ async function supervise(): Promise<void> {
   await Promise.race([guest.ended, stopped()]);
   await powerOff(guest, () => state);
   await guest.close();
+  await debug?.close();
 }
 
 /** Asks, and after a while insists. */
@@ -61,14 +69,19 @@ function stopped(): Promise<void> {
   });
 }
 
-/** To the starter, if it is still there; resolves when it has the message. */
+/** The last word to the starter, if it is still there; resolves when it has the message. */
 async function tell(message: { ready: true } | { failed: string }): Promise<void> {
   if (!process.connected) return;
   process.off("disconnect", abandoned);
+  await send(message);
+  if (process.connected) process.disconnect();
+}
+
+async function send(message: SupervisorMessage): Promise<void> {
+  if (!process.connected) return;
   await new Promise<void>((resolve) => {
     process.send?.(message, undefined, {}, () => resolve());
   });
-  if (process.connected) process.disconnect();
 }
 
 function abandoned(): void {

@@ -4,11 +4,10 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 
 import type { Syscalls } from "@nacre/kata-sys-util";
-import { type Listener, listenSockets } from "@nacre/vsock";
+import { type Listener, listenSockets, siblingAddress } from "@nacre/vsock";
 
 import { describeError, internalError } from "../error.ts";
 import { takesPeer } from "../flavour.ts";
-import { siblingAddress } from "../log-port.ts";
 import type { Logger } from "../log.ts";
 import { runShell } from "./session.ts";
 import { findShell, noShell, SHELL_ENVIRONMENT } from "./shell.ts";
