@@ -161,7 +161,7 @@ describe("nacre hypervisor serve", () => {
     mkdirSync(folder);
     const vms = await start("--max-guests", "1", "--image", `empty=${folder}`);
     await expect(vms.create("one", { machine_type: "t3.large" })).rejects.toThrow(
-      'machine_type: expected simulated, got "t3.large"',
+      'machine_type: expected simulated, qemu, got "t3.large"',
     );
     await expect(vms.create("one", { image: "ubuntu" })).rejects.toThrow('image: expected empty, got "ubuntu"');
     await expect(vms.create("one", {}, "/run/netns/none-such")).rejects.toThrow("networkNamespacePath: ENOENT");

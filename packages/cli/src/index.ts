@@ -12,7 +12,7 @@ export { type GuestRegistries, guestRegistries } from "./guest-registries.ts";
 export type { GuestMachine, RunningGuest } from "./hypervisor/guest-machine.ts";
 export { type HypervisorServer, serveHypervisor, type ServeOptions } from "./hypervisor/serve.ts";
 export type { HypervisorEvent } from "./hypervisor/service.ts";
-export { SimulatedMachine, type SimulatedMachineOptions } from "./hypervisor/simulated-machine.ts";
+export { LocalMachine, type LocalMachineOptions, namedImage, type NamedImage } from "./hypervisor/local-machine.ts";
 export { readImageConfig } from "./image.ts";
 export { Pod, type ProcessIds } from "./pod.ts";
 export { containerProcess, execProcess, type ProcessOptions } from "./process-spec.ts";

@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync } from "node:fs";
 
 import { type Command, command } from "../command.ts";
 import type { Context } from "../context.ts";
@@ -7,9 +6,10 @@ import { NacreError } from "../error.ts";
 import { stateRoot } from "../guest/layout.ts";
 import { DEFAULT_SOCKET, serveHypervisor } from "../hypervisor/serve.ts";
 import type { HypervisorEvent } from "../hypervisor/service.ts";
-import { SimulatedMachine } from "../hypervisor/simulated-machine.ts";
+import { LocalMachine, namedImage, type NamedImage } from "../hypervisor/local-machine.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { GUEST_FLAGS, guestOptions, mebibytes, wholeNumber } from "./guest-flags.ts";
+import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
 
 /** Guests at one time, when --max-guests does not say. Each has some 150 MB of daemons. */
 const DEFAULT_MAX_GUESTS = 32;
@@ -32,27 +32,48 @@ or with --json a JSON object for each on standard output.`,
   flags: {
     socket: { type: "string", value: "PATH", help: `where to listen; default: ${DEFAULT_SOCKET}` },
     "max-guests": { type: "string", value: "N", help: `guests at one time; default: ${DEFAULT_MAX_GUESTS}` },
-    memory: { type: "string", value: "MIB", help: "memory of a guest whose pod names none; default: no limit" },
+    memory: {
+      type: "string",
+      value: "MIB",
+      help: "memory of a guest whose pod names none; default: no limit, 2048 with --qemu",
+    },
     "min-memory": {
       type: "string",
       value: "MIB",
       help: `memory of a guest whose pod names less; default: ${DEFAULT_MIN_MEMORY}`,
     },
-    vcpus: { type: "string", value: "N", help: "processors of a guest whose pod names none; default: no limit" },
+    vcpus: {
+      type: "string",
+      value: "N",
+      help: "processors of a guest whose pod names none; default: no limit, 2 with --qemu",
+    },
     image: {
       type: "string",
       multiple: true,
       value: "NAME=FOLDER",
-      help: "a root directory that pods may choose by the annotation image",
+      help: "what the annotation image may choose: an image of make rootfs, or a root directory",
     },
+    qemu: QEMU_FLAGS.qemu,
+    flavour: QEMU_FLAGS.flavour,
+    accel: QEMU_FLAGS.accel,
     ...GUEST_FLAGS,
   },
   async run({ flags }, context) {
-    if (process.getuid?.() !== 0) throw new NacreError("environment", "simulated guests need root");
+    if (process.getuid?.() !== 0) throw new NacreError("environment", "guests need root");
     await sweepAbandoned(context);
     const root = stateRoot(context.env);
-    const machine = new SimulatedMachine({
+    const { qemu, flavour, accel } = flags;
+    const { kind = "simulated", ...ofMachines } = qemuOptions({
+      qemu,
+      flavour,
+      accel,
+      image: undefined,
+      cpus: undefined,
+    });
+    const machine = new LocalMachine({
       stateRoot: root,
+      kind,
+      qemu: ofMachines,
       images: new Map(flags.image.map(parseImage)),
       guest: await guestOptions(flags, context),
       minMemoryBytes: mebibytes("--min-memory", flags["min-memory"] ?? String(DEFAULT_MIN_MEMORY)),
@@ -101,14 +122,12 @@ function eventText(event: HypervisorEvent | ServerEvent): string {
   return text.replaceAll(/\p{Cc}+/gu, " ");
 }
 
-function parseImage(text: string): readonly [name: string, folder: string] {
+function parseImage(text: string): readonly [name: string, image: NamedImage] {
   const at = text.indexOf("=");
-  const [name, folder] = [text.slice(0, at), resolve(text.slice(at + 1))];
   if (at < 1 || at === text.length - 1) {
     throw new NacreError("usage", `--image: expected NAME=FOLDER, got ${JSON.stringify(text)}`);
   }
-  if (!existsSync(folder)) throw new NacreError("input", `--image ${name}: expected a folder ${folder}`);
-  return [name, folder];
+  return [text.slice(0, at), namedImage(text.slice(at + 1))];
 }
 
 function maxGuests(text: string): number {
