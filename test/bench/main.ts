@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   containers: async () => (await import("./containers.ts")).benchContainers(),
   guest: async () => (await import("./guest.ts")).benchGuest(),
   boot: async () => (await import("./simulated-boot.ts")).benchSimulatedBoot(),
+  hypervisor: async () => (await import("./hypervisor.ts")).benchHypervisor(),
   pull: async () => (await import("./pull.ts")).benchPull(),
 };
 
