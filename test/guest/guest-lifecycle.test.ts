@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { join, resolve } from "node:path";
 
 import { type Guest, listGuests, NacreError, startGuest, stopGuest, sweep } from "@nacre/cli";
+import { formatInitdata, initdataDigest } from "@nacre/kbs-protocol";
 import { AgentService, Health } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
@@ -115,6 +116,18 @@ describe("a simulated guest", () => {
     const tree = resolve(import.meta.dirname, "../../build/guest-rootfs/tree");
     expect(existsSync(join(tree, "srv/one"))).toBe(false);
     expect(readFileSync(join(tree, "etc/kata-opa/default-policy.rego"), "utf8")).not.toBe(policy);
+  });
+
+  it("takes its policy from initdata, which stands in a disk's place", async () => {
+    const policy = "package agent_policy\ndefault GuestDetailsRequest := true\n";
+    const initdata = formatInitdata({ algorithm: "sha256", data: new Map([["policy.rego", policy]]) });
+    const guest = await startGuest({ stateRoot, initdata });
+    const client = new TtrpcClient(await dial(guest.agentAddress));
+    await client.call(AgentService.methods.GetGuestDetails, {});
+    await expect(client.call(AgentService.methods.CreateSandbox, {})).rejects.toThrow("CreateSandboxRequest");
+    client.close();
+    expect(guest.log()).toContain(initdataDigest(Buffer.from(initdata), "sha256").toString("hex"));
+    expect(readFileSync(inside(guest, "/run/confidential-containers/initdata/initdata.toml"), "utf8")).toBe(initdata);
   });
 
   it("powers off when it is asked to, in order", async () => {

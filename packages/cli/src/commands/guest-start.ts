@@ -60,6 +60,7 @@ export async function startNoted(context: Context, options: StartGuestOptions): 
   };
   const guest = await startGuest({ onDebugUrl, ...options, signal: context.interrupts.signal });
   note(context, `guest ${guest.id} is up after ${Math.round(performance.now() - began)} ms`);
+  if (guest.networkRefusal !== undefined) note(context, `it has no network: ${guest.networkRefusal}`);
   return guest;
 }
 

@@ -18,6 +18,8 @@ export interface Guest extends AsyncDisposable {
   readonly gateway: string;
   /** The guest's own address. */
   readonly address: string;
+  /** Why a virtual machine has no network: its policy's words. Undefined where it has one. */
+  readonly networkRefusal: string | undefined;
   /** ISO 8601. */
   readonly created: string;
   readonly logFile: string;
@@ -56,6 +58,7 @@ export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
     hybridAddress: `hvsock://${layout.hybridSocket}:${AGENT_PORT}`,
     gateway: state.network.gateway,
     address: state.network.address,
+    networkRefusal: state.networkRefusal,
     created: state.created,
     logFile: state.log,
     debugUrl: state.debugUrl,

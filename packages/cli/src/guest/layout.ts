@@ -24,6 +24,8 @@ export interface GuestLayout {
   readonly vsockDevice: string;
   /** Contents of extra files. */
   readonly files: string;
+  /** The block device with initdata, read-only to the guest. */
+  readonly initdata: string;
   /** The kernel's command line as the guest has it. */
   readonly commandLine: string;
   /** Where the guest's root is put together, in its own mount namespace only. */
@@ -64,6 +66,7 @@ export function guestLayout(root: string, id: string): GuestLayout {
     hybridSocket: join(folder, "hybrid.sock"),
     vsockDevice: join(folder, "vsock-device.sock"),
     files: join(folder, "files"),
+    initdata: join(folder, "initdata.img"),
     commandLine: join(folder, "cmdline"),
     root: join(folder, "root"),
     containers: join(folder, "containers"),

@@ -1,5 +1,5 @@
 import { randomInt } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 
 import { NacreError } from "../error.ts";
@@ -50,6 +50,22 @@ export async function connectGuest(name: string, pid: number, network: GuestNetw
     ["/usr/bin/nsenter", `--net=/proc/${pid}/ns/net`, "--"],
     [`addr add ${address}/${prefixLength} dev eth0`, "link set eth0 up", `route add default via ${gateway}`],
   );
+}
+
+/** Makes a virtual machine's end of its network, with the machine's side of it. Resolves with that side's MAC address. */
+export async function createTap(name: string, network: GuestNetwork): Promise<string> {
+  const { gateway, prefixLength } = network;
+  if (!existsSync("/dev/net/tun")) throw new NacreError("environment", "expected /dev/net/tun: modprobe tun");
+  await ipBatch(
+    [],
+    [`tuntap add dev ${name} mode tap`, `addr add ${gateway}/${prefixLength} dev ${name}`, `link set ${name} up`],
+  );
+  return readFileSync(`/sys/class/net/${name}/address`, "latin1").trim();
+}
+
+/** The MAC address of a guest's card: locally administered, and the guest's id. */
+export function guestMac(id: string): string {
+  return `02:6e:${(id.match(/../gu) ?? []).join(":")}`;
 }
 
 /** Takes both ends away; nothing happens when they are gone with the guest. */

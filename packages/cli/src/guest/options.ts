@@ -33,6 +33,11 @@ export interface StartGuestOptions {
   readonly extraRoots?: readonly string[];
   /** The whole configuration of the Confidential Data Hub, in place of one made from `registries` and `extraRoots`. */
   readonly hubConfig?: string | ((network: GuestNetwork) => string);
+  /**
+   * The whole initdata document (TOML), in place of one made from the policy and the hub's configuration; none of those
+   * may be given with it.
+   */
+  readonly initdata?: string | Uint8Array;
   /** Memory of the guest with its containers, in bytes. Default: no limit; of a virtual machine: 2 GiB. */
   readonly memoryBytes?: number;
   /**
@@ -96,6 +101,11 @@ export function checkOptions(options: StartGuestOptions): void {
     if (options[key] !== undefined) {
       const why = key === "files" ? ": a measured image takes no further files" : "";
       throw new NacreError("usage", `${key}: not an option of a ${kind} guest${why}`);
+    }
+  }
+  for (const key of ["policy", "registries", "extraRoots", "hubConfig"] as const) {
+    if (options.initdata !== undefined && options[key] !== undefined) {
+      throw new NacreError("usage", `${key}: part of initdata, which is given as a whole`);
     }
   }
   for (const { path, source, content } of options.files ?? []) {

@@ -6,6 +6,8 @@ export type GuestPlan = SimulatedPlan | QemuPlan;
 interface CommonPlan {
   /** Files that this guest has beyond those of its image, as they are on this machine. */
   readonly files: readonly PlannedFile[];
+  /** Image of a block device with initdata; undefined: the guest has no such device. */
+  readonly initdata: string | undefined;
   /** Longest time from start to an agent that answers, in milliseconds. */
   readonly startTimeoutMs: number;
 }

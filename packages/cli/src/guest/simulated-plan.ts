@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 
 import { NacreError } from "../error.ts";
 import { HUB_CONFIG_PATH, hubConfigOf } from "./hub-config.ts";
+import { hubConfigIn, writeInitdata } from "./initdata.ts";
 import { AGENT_PORT, type GuestLayout } from "./layout.ts";
 import { commandLine, type ExtraFile, type StartGuestOptions } from "./options.ts";
 import type { SimulatedPlan } from "./plan.ts";
@@ -14,7 +15,12 @@ const DEFAULT_START_TIMEOUT_MS = 60_000;
 const POLICY_PATH = "/etc/kata-opa/default-policy.rego";
 
 /** What a simulated guest is put together from; its files are written into the guest's folder. */
-export function simulatedPlan(layout: GuestLayout, network: GuestNetwork, options: StartGuestOptions): SimulatedPlan {
+export async function simulatedPlan(
+  layout: GuestLayout,
+  network: GuestNetwork,
+  options: StartGuestOptions,
+): Promise<SimulatedPlan> {
+  if (options.initdata !== undefined) await writeInitdata(layout.initdata, options.initdata);
   const parameters = [`agent.server_addr=unix:///run/vsock/${AGENT_PORT}.sock`, ...(options.kernelParameters ?? [])];
   writeFileSync(layout.commandLine, `${commandLine(parameters)}\n`, { mode: 0o444 });
   const files = ownFiles(network, options).map(({ path, source, content, mode }, index) => {
@@ -31,13 +37,17 @@ export function simulatedPlan(layout: GuestLayout, network: GuestNetwork, option
     memoryBytes: options.memoryBytes,
     cpus: options.cpus,
     files,
+    initdata: options.initdata === undefined ? undefined : layout.initdata,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
   };
 }
 
 function ownFiles(network: GuestNetwork, options: StartGuestOptions): readonly ExtraFile[] {
+  const { initdata } = options;
+  const hubConfig = initdata === undefined ? hubConfigOf(network, options) : hubConfigIn(initdata);
   return [
-    { path: HUB_CONFIG_PATH, content: hubConfigOf(network, options) },
+    // The same as in initdata, for those who look up where the guest pulls from; inside, initdata's comes first.
+    ...(hubConfig === undefined ? [] : [{ path: HUB_CONFIG_PATH, content: hubConfig }]),
     ...(options.policy === undefined ? [] : [{ path: POLICY_PATH, content: options.policy }]),
     ...(options.files ?? []),
   ];

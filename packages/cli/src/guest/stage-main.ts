@@ -27,8 +27,10 @@ const layout = guestLayout(root, id);
 async function stage(): Promise<never> {
   const tracer = hostTracer("stage", layout, STDERR_FD);
   writeSync(SUPERVISOR_FD, "here\n");
-  const tree = await mountRoot(simulatedPlan());
+  const plan = simulatedPlan();
+  const tree = await mountRoot(plan);
   await mountOwn(tree);
+  if (plan.initdata !== undefined) await addDisk(join(tree, "dev"), plan.initdata);
   await sys.mount(null, tree, null, MountFlag.REMOUNT | MountFlag.BIND | MountFlag.RDONLY);
   await tracer.step("root", undefined);
   await tracer.step("wait", waitForSupervisor());
@@ -79,6 +81,13 @@ async function mountOwn(tree: string): Promise<void> {
   await mountWithOptions(sys, "tmpfs", run, "tmpfs", ["nosuid", "nodev", "mode=0755"]);
   mkdirSync(join(run, "vsock"), { mode: 0o755 });
   await bindMount(sys, layout.vsock, join(run, "vsock"));
+}
+
+/** A file stands in a disk's place: the guest has no devices of its own. Init finds /dev mounted, with its own type. */
+async function addDisk(dev: string, image: string): Promise<void> {
+  await mountWithOptions(sys, "tmpfs", dev, "tmpfs", ["nosuid", "strictatime", "mode=0755", "size=65536k"]);
+  copyFileSync(image, join(dev, "vda"));
+  chmodSync(join(dev, "vda"), 0o400);
 }
 
 function waitForSupervisor(): void {

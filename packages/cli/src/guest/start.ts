@@ -40,6 +40,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
       init: undefined,
       helpers: [],
       ready: false,
+      networkRefusal: undefined,
       log: options.logFile === undefined ? layout.log : resolve(options.logFile),
     },
     guestsFolder(root),
@@ -49,7 +50,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
     mkdirSync(layout.files, { mode: 0o700 });
     mkdirSync(layout.containers, { mode: 0o700 });
     const plan: GuestPlan =
-      kind === "qemu" ? qemuPlan(layout, network, options) : simulatedPlan(layout, network, options);
+      kind === "qemu" ? await qemuPlan(layout, network, options) : await simulatedPlan(layout, network, options);
     writeFileSync(layout.plan, JSON.stringify(plan), { mode: 0o600 });
     await runSupervisor(root, layout, options);
   } catch (error) {
@@ -64,7 +65,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
 /** Starts the supervisor in a session of its own and waits for its word. */
 async function runSupervisor(root: string, layout: GuestLayout, options: StartGuestOptions): Promise<void> {
   const { signal, onDebugUrl } = options;
-  signal?.throwIfAborted();
+  if (signal?.aborted === true) throw new NacreError("guest", "the start was given up", { cause: signal.reason });
   const [file, ...args] = [...entryCommand("supervisor-main"), resolve(root), layout.id];
   const log = openSync(layout.log, "a", 0o600);
   const child = spawn(file, args, {

@@ -35,6 +35,8 @@ export interface GuestState {
   readonly ready: boolean;
   /** Where a debugger reaches the daemon that is debugged; undefined when none is. */
   readonly debugUrl?: string;
+  /** What the agent said when the network of a virtual machine was to be set up and its policy refused that. */
+  readonly networkRefusal: string | undefined;
   readonly log: string;
 }
 
@@ -88,6 +90,7 @@ export function parseState(id: string, text: string): GuestState | undefined {
     helpers: Array.isArray(fields["helpers"]) ? fields["helpers"].flatMap((value) => parseIdentity(value) ?? []) : [],
     ready: fields["ready"] === true,
     ...(typeof fields["debugUrl"] === "string" ? { debugUrl: fields["debugUrl"] } : {}),
+    networkRefusal: typeof fields["networkRefusal"] === "string" ? fields["networkRefusal"] : undefined,
     log: String(fields["log"]),
   };
 }

@@ -1,13 +1,17 @@
 import { describe, expect, it } from "vitest";
 
 import { hubConfig } from "../../src/guest/hub-config.ts";
-import { chooseNetwork, networkAt } from "../../src/guest/network.ts";
+import { chooseNetwork, guestMac, networkAt } from "../../src/guest/network.ts";
 
 describe("networks of guests", () => {
   it("are four addresses of 198.18.0.0/15 each", () => {
     expect(networkAt(0)).toEqual({ gateway: "198.18.0.1", address: "198.18.0.2", prefixLength: 30 });
     expect(networkAt(64)).toMatchObject({ gateway: "198.18.1.1" });
     expect(networkAt((1 << 15) - 1)).toMatchObject({ gateway: "198.19.255.253", address: "198.19.255.254" });
+  });
+
+  it("have a card of the guest's own, which no maker of cards has made", () => {
+    expect(guestMac("0123abcd")).toBe("02:6e:01:23:ab:cd");
   });
 
   it("avoid what the machine has", () => {

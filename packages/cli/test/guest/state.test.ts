@@ -28,6 +28,7 @@ const state = (id: string, change: Partial<GuestState> = {}): GuestState => ({
   init: undefined,
   helpers: [],
   ready: false,
+  networkRefusal: undefined,
   log: "/run/log",
   ...change,
 });

@@ -18,10 +18,11 @@ export interface GuestImage {
 
 /** The file of an image's folder that names the others. */
 const IMAGE_FILE = "image.json";
-const DEFAULT_FLAVOUR = "devkit";
+/** The flavour for developers, and the default. */
+export const DEVKIT = "devkit";
 
 /** Where the build of the repository that this package lies in puts a flavour. */
-export function defaultImage(flavour: string = DEFAULT_FLAVOUR): string {
+export function defaultImage(flavour: string = DEVKIT): string {
   return resolve(import.meta.dirname, "../../../../../build/images", flavour);
 }
 

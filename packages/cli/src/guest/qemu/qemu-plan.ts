@@ -2,11 +2,12 @@ import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { HUB_CONFIG_PATH, hubConfigOf } from "../hub-config.ts";
+import { hubConfigIn, initdataDocument, writeInitdata } from "../initdata.ts";
 import type { GuestLayout } from "../layout.ts";
 import { commandLine, type StartGuestOptions } from "../options.ts";
 import type { QemuPlan } from "../plan.ts";
 import type { GuestNetwork } from "../state.ts";
-import { defaultImage, readImage } from "./image.ts";
+import { DEVKIT, defaultImage, type GuestImage, readImage } from "./image.ts";
 
 /** As Kata's runtime gives its guests. The guest's own use is below 256 MiB; images that it pulls lie in memory. */
 const DEFAULT_MEMORY_BYTES: number = 2048 * 1024 * 1024;
@@ -14,14 +15,20 @@ const DEFAULT_MEMORY_BYTES: number = 2048 * 1024 * 1024;
 const DEFAULT_CPUS = 2;
 /** Emulation beside other work of the machine is slow. */
 const DEFAULT_START_TIMEOUT_MS = 180_000;
+/** The agent's own limit for the start of a component, six seconds, is for a processor; a later parameter overrides it. */
+const LAUNCH_TIMEOUT = "agent.launch_process_timeout=60";
 
 /** What a virtual machine is made from; its files are written into the guest's folder. */
-export function qemuPlan(layout: GuestLayout, network: GuestNetwork, options: StartGuestOptions): QemuPlan {
+export async function qemuPlan(
+  layout: GuestLayout,
+  network: GuestNetwork,
+  options: StartGuestOptions,
+): Promise<QemuPlan> {
   const image = readImage(options.image === undefined ? defaultImage(options.flavour) : resolve(options.image));
-  const hubConfig = join(layout.files, "cdh.toml");
-  writeFileSync(hubConfig, hubConfigOf(network, options), { mode: 0o600 });
-  const line = commandLine([image.commandLine, ...(options.kernelParameters ?? [])]);
+  const line = commandLine([image.commandLine, LAUNCH_TIMEOUT, ...(options.kernelParameters ?? [])]);
   writeFileSync(layout.commandLine, `${line}\n`, { mode: 0o444 });
+  const document = documentFor(image, network, options);
+  if (document !== undefined) await writeInitdata(layout.initdata, document);
   return {
     kind: "qemu",
     kernel: image.kernel,
@@ -31,7 +38,36 @@ export function qemuPlan(layout: GuestLayout, network: GuestNetwork, options: St
     memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     cpus: Math.ceil(options.cpus ?? DEFAULT_CPUS),
     accelerator: options.accelerator,
-    files: [{ path: HUB_CONFIG_PATH, from: hubConfig, mode: 0o644 }],
+    files: document === undefined ? [] : hubFile(layout, document),
+    initdata: document === undefined ? undefined : layout.initdata,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
   };
+}
+
+/**
+ * What the guest is told by initdata. Flavours other than devkit end when nothing binds it, so they get it only where it
+ * was asked for; without, what the image says holds.
+ */
+function documentFor(
+  image: GuestImage,
+  network: GuestNetwork,
+  options: StartGuestOptions,
+): string | Uint8Array | undefined {
+  if (options.initdata !== undefined) return options.initdata;
+  const asked = [options.policy, options.hubConfig].some((value) => value !== undefined) || hasRegistries(options);
+  if (image.flavour !== DEVKIT && !asked) return undefined;
+  return initdataDocument({ policy: options.policy, hubConfig: hubConfigOf(network, options) });
+}
+
+function hasRegistries({ registries = [], extraRoots = [] }: StartGuestOptions): boolean {
+  return registries.length > 0 || extraRoots.length > 0;
+}
+
+/** The hub's configuration as a file of this machine, for those who want to know where the guest pulls from. */
+function hubFile(layout: GuestLayout, document: string | Uint8Array): QemuPlan["files"] {
+  const hubConfig = hubConfigIn(document);
+  if (hubConfig === undefined) return [];
+  const from = join(layout.files, "cdh.toml");
+  writeFileSync(from, hubConfig, { mode: 0o600 });
+  return [{ path: HUB_CONFIG_PATH, from, mode: 0o644 }];
 }

@@ -1,13 +1,16 @@
 import { existsSync } from "node:fs";
 import type { Duplex } from "node:stream";
 
-import { AgentService } from "@nacre/protocols";
+import { AgentService, Code } from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial, HybridVsock, Relay } from "@nacre/vsock";
 
-import { NacreError } from "../../error.ts";
+import { Agent, AgentRefusal } from "../../agent.ts";
+import { describeError, NacreError } from "../../error.ts";
 import { createCgroups, joinCgroups } from "../cgroups.ts";
+import { configureNetwork } from "../guest-network.ts";
 import { AGENT_PORT, portSocket } from "../layout.ts";
+import { createTap, guestMac } from "../network.ts";
 import type { QemuPlan } from "../plan.ts";
 import type { SupervisedGuest, Supervision } from "../supervised-guest.ts";
 import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
@@ -37,6 +40,7 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
   if (!existsSync(program)) throw new NacreError("environment", `expected ${program}: make packages`);
   const accelerator = plan.accelerator ?? (await chooseAccelerator(systemKvmProbes(program)));
   await createCgroups(layout.cgroup, {});
+  const gatewayMac = await createTap(layout.interface, state.network);
   const vsock = await openVsock(supervision, vsockProvider());
   await tracer.step("prepare", undefined);
   const argv = qemuArguments({
@@ -48,11 +52,11 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
     initramfs: plan.initramfs,
     commandLine: plan.commandLine,
     disk: plan.disk,
-    readOnlyDisks: [],
+    readOnlyDisks: plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }],
     console: state.log,
     qmpFd: QMP_FD,
     vsock: vsock.device,
-    network: undefined,
+    network: { tap: layout.interface, mac: guestMac(layout.id) },
   });
   const qemu = await startMachine(supervision, [program, ...argv], vsock);
   let shutdown: string | undefined;
@@ -67,6 +71,7 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
   died.catch(() => {});
   const hybrid = `hvsock://${layout.hybridSocket}:${AGENT_PORT}`;
   await tracer.step("guest", Promise.race([ready(qmp, hybrid, state.log, signal), died]));
+  await tracer.step("network", Promise.race([connectCard(supervision, hybrid, gatewayMac), died]));
   const relay = await Relay.listen(`unix://${portSocket(layout, AGENT_PORT)}`, hybrid);
   return {
     ended,
@@ -82,6 +87,37 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
 async function ready(qmp: QmpClient, address: string, console: string, signal: AbortSignal): Promise<void> {
   await qmp.open();
   await agentAnswers(address, console, signal);
+}
+
+/** Gives the guest's card its address, as a runtime does. A policy may refuse that: then the guest has no network. */
+async function connectCard(
+  { layout, state, signal, record }: Supervision,
+  address: string,
+  gatewayMac: string,
+): Promise<void> {
+  const { gateway, address: own, prefixLength } = state.network;
+  using agent = await Agent.connect(address, signal);
+  try {
+    await configureNetwork(
+      agent,
+      {
+        mac: guestMac(layout.id),
+        addresses: [`${own}/${prefixLength}`],
+        gateways: [gateway],
+        neighbours: [{ address: gateway, mac: gatewayMac }],
+      },
+      signal,
+    );
+  } catch (error) {
+    if (!isPolicyRefusal(error)) throw error;
+    record({ networkRefusal: describeError(error) });
+  }
+}
+
+/** Section 1.2 of the agent's description: a rule that says no, and one that is not there. */
+function isPolicyRefusal(error: unknown): boolean {
+  if (!(error instanceof AgentRefusal)) return false;
+  return error.status === Code.PERMISSION_DENIED || error.text.includes("internal error policy check");
 }
 
 /** What a guest's vsock consists of on this side. */
