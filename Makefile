@@ -33,15 +33,15 @@ vhost-device-vsock: packages node_modules/.package-lock.json ## vsock for QEMU g
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts
 
-rootfs: packages build ## build the measured image into build/images
-	node guest-rootfs/rootfs.ts
+rootfs: packages build ## build the measured images into build/images; FLAVOUR=devkit builds one, BAKER=file adds to it
+	@node guest-rootfs/rootfs.ts $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(BAKER),--baker $(BAKER))
 
 rootfs-update: node_modules/.package-lock.json ## lock the versions of Debian packages that the archive has now
 	node guest-rootfs/rootfs-update.ts
 
-install: build ## put the daemons into an image's root: DESTDIR=, and INTERPRETER=/path/of/node NODE=no SYSTEMD=no
+install: build ## put the daemons into an image's root: DESTDIR=, and FLAVOUR=strict INTERPRETER=/path/of/node NODE=no SYSTEMD=no
 	@node --conditions=source guest-rootfs/install.ts --destdir "$(DESTDIR)" --interpreter "$(or $(INTERPRETER),/usr/bin/node)" \
-	  --node "$(or $(NODE),yes)" --systemd "$(or $(SYSTEMD),yes)"
+	  --node "$(or $(NODE),yes)" --systemd "$(or $(SYSTEMD),yes)" --flavour "$(or $(FLAVOUR),kata)"
 
 uninstall: node_modules/.package-lock.json ## take away what make install has put there: DESTDIR=
 	@node --conditions=source guest-rootfs/install.ts --uninstall --destdir "$(DESTDIR)"
@@ -50,6 +50,7 @@ run: setup build tree ## set up, start a guest, pull and run a container under a
 	@node --conditions=source test/demo/run.ts
 
 test: setup build tree ## all the tests; the last line counts them
+	@node guest-rootfs/rootfs.ts --newest-if-gone
 	@node test/setup/run-tests.ts
 
 test-fresh: ## make run and make test in a new Debian tree

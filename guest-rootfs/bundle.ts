@@ -4,7 +4,9 @@ import { basename, join, relative } from "node:path";
 import { build } from "esbuild";
 
 import { koffiNativePath, NATIVE_NAME } from "../packages/kata-sys-util/scripts/koffi-native.ts";
-import { BUNDLES, ROOT, SOURCE_MAPS } from "./paths.ts";
+import { bundlesOf, type Flavour } from "./flavour.ts";
+import { npmOrigin, npmPackageOf } from "./origin.ts";
+import { ROOT } from "./paths.ts";
 
 /** Started by the kernel through its first line, which has room for one flag: no debugger may be opened by a signal. */
 const SHEBANG = "#!/usr/bin/node --disable-sigusr1";
@@ -15,6 +17,8 @@ interface Entry {
   readonly source: string;
   /** Programs begin with the interpreter's line; a worker's file is only loaded. */
   readonly program: boolean;
+  /** Whether only the devkit's guests have it. */
+  readonly devkitOnly?: boolean;
 }
 
 export const ENTRIES: readonly Entry[] = [
@@ -23,15 +27,22 @@ export const ENTRIES: readonly Entry[] = [
   { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
-  { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false },
+  { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },
 ];
 
-/** Bundles every daemon; the same sources give the same bytes, wherever the repository lies. */
-export async function bundle(bundles: string = BUNDLES, sourceMaps: string = SOURCE_MAPS): Promise<void> {
+/**
+ * Bundles every daemon; the same sources give the same bytes, wherever the repository lies. Which npm packages each
+ * bundle holds is written beside the folder, for the bill of materials.
+ */
+export async function bundle(
+  flavour: Flavour = "devkit",
+  { bundles, sourceMaps }: { bundles: string; sourceMaps: string } = bundlesOf(flavour),
+): Promise<void> {
   mkdirSync(bundles, { recursive: true });
   mkdirSync(sourceMaps, { recursive: true });
   const made = new Set<string>();
-  for (const entry of ENTRIES) {
+  const contents: Record<string, readonly string[]> = {};
+  for (const entry of ENTRIES.filter(({ devkitOnly }) => flavour === "devkit" || devkitOnly !== true)) {
     const result = await build({
       absWorkingDir: ROOT,
       entryPoints: { [entry.name]: entry.source },
@@ -50,11 +61,13 @@ export async function bundle(bundles: string = BUNDLES, sourceMaps: string = SOU
       minifyWhitespace: true,
       sourcemap: "external",
       legalComments: "none",
-      define: { NACRE_FLAVOUR: '"devkit"' },
+      define: { NACRE_FLAVOUR: JSON.stringify(flavour) },
+      metafile: true,
       ...(entry.program ? { banner: { js: SHEBANG } } : {}),
       write: false,
       logLevel: "warning",
     });
+    contents[`${entry.name}.mjs`] = packagesOf(Object.keys(result.metafile.inputs));
     for (const file of result.outputFiles) {
       const name = basename(file.path);
       if (name.endsWith(".map")) writeFileSync(join(sourceMaps, name), file.contents);
@@ -65,9 +78,21 @@ export async function bundle(bundles: string = BUNDLES, sourceMaps: string = SOU
   copyFileSync(koffiNativePath(), join(bundles, NATIVE_NAME));
   copyFileSync(join(ROOT, "packages/regorus-wasm/regorus.wasm"), join(bundles, "regorus.wasm"));
   made.add(NATIVE_NAME).add("regorus.wasm");
+  writeFileSync(contentsOf(bundles), `${JSON.stringify(contents, undefined, 1)}\n`);
   for (const folder of [bundles, sourceMaps]) {
     for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name), { recursive: true });
   }
+}
+
+/** Of what was bundled, whose it is. */
+function packagesOf(inputs: readonly string[]): readonly string[] {
+  const names = inputs.flatMap((input) => npmPackageOf(input) ?? []);
+  return [...new Set(names)].sort().map(npmOrigin);
+}
+
+/** Where {@link bundle} says which npm packages are in which bundle: file name to package URLs. */
+export function contentsOf(bundles: string): string {
+  return `${bundles}.contents.json`;
 }
 
 if (import.meta.main) await bundle();

@@ -15,6 +15,8 @@ import {
 import { basename, dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+import { bundle } from "./bundle.ts";
+import { type Flavour, parseFlavour } from "./flavour.ts";
 import { type Entry, manifest, text } from "./manifest.ts";
 import { buildProgram, stripNode } from "./programs.ts";
 import { machineSources } from "./sources.ts";
@@ -32,6 +34,8 @@ const MAX_INTERPRETER = 80;
 export interface InstallOptions {
   /** The image's root directory. */
   readonly destdir: string;
+  /** Whose bundles; they must have been made. Default: kata, what upstream's image may do. */
+  readonly flavour?: Flavour;
   /** Path of Node 24 in the image. Default: /usr/bin/node. */
   readonly interpreter?: string;
   /** Whether to install Node there. Default: yes. */
@@ -63,7 +67,9 @@ export function installedEntries(options: InstallOptions): readonly Entry[] {
   if (interpreter.length > MAX_INTERPRETER) {
     throw new Error(`interpreter: expected at most ${MAX_INTERPRETER} characters, got ${interpreter.length}`);
   }
-  const entries = manifest(machineSources(), "nvrc").flatMap((entry) => ours(entry, interpreter, options.node ?? true));
+  const entries = manifest({ sources: machineSources(), flavour: options.flavour ?? "kata", init: "nvrc" }).flatMap(
+    (entry) => ours(entry, interpreter, options.node ?? true),
+  );
   if (options.systemd === false) return entries;
   return [
     ...entries,
@@ -82,11 +88,11 @@ function ours(entry: Entry, interpreter: string, node: boolean): readonly Entry[
   const data = path.startsWith(OURS) || path.startsWith("/pause_bundle/") || path.startsWith("/etc/kata-opa/");
   if (!program && !data) return [];
   if (type !== "file" || !path.endsWith(".mjs") || interpreter === NODE) return [entry];
-  const [first = "", ...rest] = readFileSync(entry.source, "latin1").split("\n");
+  const [first = "", ...rest] = readFileSync(entry.source.path, "latin1").split("\n");
   // A worker's file is loaded, not started.
   if (!first.startsWith(`#!${NODE} `)) return [entry];
   const content = Buffer.from([first.replace(NODE, interpreter), ...rest].join("\n"), "latin1");
-  return [{ type: "text", path, mode: entry.mode, content }];
+  return [{ type: "text", path, mode: entry.mode, content, origin: entry.source.origin }];
 }
 
 /** Installs; again, it brings the files up to date. Resolves with what was done, a line a path. */
@@ -175,7 +181,7 @@ function described(entry: Entry): InstalledEntry {
     case "text":
       return { path: entry.path, sha256: sha256(Buffer.from(entry.content)) };
     case "file":
-      return { path: entry.path, sha256: sha256(readFileSync(entry.source)) };
+      return { path: entry.path, sha256: sha256(readFileSync(entry.source.path)) };
     case "directory":
       throw new TypeError(`${entry.path}: expected no directory`);
   }
@@ -189,7 +195,7 @@ function place(root: string, entry: Entry): void {
   if (entry.type === "link") symlinkSync(entry.target, fresh);
   else if (entry.type !== "directory") {
     if (entry.type === "text") writeFileSync(fresh, entry.content);
-    else copyFileSync(entry.source, fresh);
+    else copyFileSync(entry.source.path, fresh);
     chmodSync(fresh, entry.mode);
   }
   renameSync(fresh, target);
@@ -230,13 +236,16 @@ if (import.meta.main) {
       node: { type: "string", default: "yes" },
       systemd: { type: "string", default: "yes" },
       uninstall: { type: "boolean", default: false },
+      flavour: { type: "string", default: "kata" },
     },
   });
   try {
     const { destdir, interpreter, node, systemd } = values;
+    const flavour = parseFlavour(values.flavour);
+    if (!values.uninstall) await bundle(flavour);
     const lines = values.uninstall
       ? uninstall(destdir)
-      : install({ destdir, interpreter, node: node !== "no", systemd: systemd !== "no" });
+      : install({ destdir, flavour, interpreter, node: node !== "no", systemd: systemd !== "no" });
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);

@@ -1,6 +1,9 @@
 import { join } from "node:path";
 
-import { BUNDLES, ROOT } from "./paths.ts";
+import { koffiNativePath } from "../packages/kata-sys-util/scripts/koffi-native.ts";
+import { bundlesOf, DEFAULT_POLICY, type Flavour } from "./flavour.ts";
+import { npmSource, OWN_ORIGIN, own, type Source } from "./origin.ts";
+import { ROOT } from "./paths.ts";
 import { programPath } from "./programs.ts";
 import type { Sources } from "./sources.ts";
 
@@ -20,24 +23,30 @@ export interface Link extends Common {
 export interface File extends Common {
   readonly type: "file";
   readonly mode: number;
-  /** A file of this machine: of the repository, of its build, or of an unpacked Debian package. */
-  readonly source: string;
+  readonly source: Source;
 }
 export interface Text extends Common {
   readonly type: "text";
   readonly mode: number;
   readonly content: string | Buffer;
+  readonly origin: string;
 }
 
 export const directory = (path: string, mode = 0o755): Directory => ({ type: "directory", path, mode });
 export const link = (path: string, target: string): Link => ({ type: "link", path, target });
-export const text = (path: string, content: string | Buffer): Text => ({ type: "text", path, mode: 0o644, content });
-export const program = (path: string, source: string): File => ({ type: "file", path, mode: 0o755, source });
-export const data = (path: string, source: string): File => ({ type: "file", path, mode: 0o644, source });
+export const text = (path: string, content: string | Buffer, origin = OWN_ORIGIN): Text => ({
+  type: "text",
+  path,
+  mode: 0o644,
+  content,
+  origin,
+});
+export const program = (path: string, source: Source): File => ({ type: "file", path, mode: 0o755, source });
+export const data = (path: string, source: Source): File => ({ type: "file", path, mode: 0o644, source });
 
 /** A daemon's bundle and the name under which the rest of the guest knows it. */
-const daemon = (name: string, path: string, bundle = name): readonly Entry[] => [
-  program(`/usr/lib/nacre/${name}.mjs`, join(BUNDLES, `${bundle}.mjs`)),
+const daemon = (name: string, path: string, bundle: string): readonly Entry[] => [
+  program(`/usr/lib/nacre/${name}.mjs`, own(bundle)),
   link(path, `${"../".repeat(path.split("/").length - 3)}lib/nacre/${name}.mjs`),
 ];
 
@@ -50,11 +59,29 @@ const PAUSE_CONFIG = {
   root: { path: "rootfs", readonly: true },
 };
 
+/** What the list depends on. */
+export interface ManifestOptions {
+  readonly sources: Sources;
+  readonly flavour: Flavour;
+  readonly init: Init;
+  /** Instead of the flavour's own. */
+  readonly policy?: Source;
+  /** Certificate authorities beside Debian's, as PEM. */
+  readonly authorities?: Uint8Array;
+}
+
 /**
  * Everything that the guest's root holds, by its path there. Owner is root everywhere. Shared libraries are not listed:
  * they follow from the programs. Debian merges /bin, /sbin and /lib into /usr, and so does the guest.
  */
-export const manifest = (sources: Sources, init: Init): readonly Entry[] => [
+export const manifest = (options: ManifestOptions): readonly Entry[] => [
+  ...folders(),
+  ...daemons(options),
+  ...containers(options),
+  ...configuration(options),
+];
+
+const folders = (): readonly Entry[] => [
   // Mount points, and folders that hold nothing at first.
   ...["/dev", "/proc", "/run", "/sys", "/etc", "/usr", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64"].map((path) =>
     directory(path),
@@ -69,31 +96,47 @@ export const manifest = (sources: Sources, init: Init): readonly Entry[] => [
   link("/lib", "usr/lib"),
   link("/lib64", "usr/lib64"),
   link("/var/run", "../run"),
+];
 
-  // The one interpreter, and what it runs.
-  program("/usr/bin/node", programPath("node", sources.arch)),
-  ...daemon("nvrc", "/usr/sbin/nvrc", init),
-  ...daemon("kata-agent", "/usr/bin/kata-agent"),
-  ...daemon("confidential-data-hub", "/usr/local/bin/confidential-data-hub"),
-  data("/usr/lib/nacre/unpack-worker.mjs", join(BUNDLES, "unpack-worker.mjs")),
-  data("/usr/lib/nacre/inspector-relay.mjs", join(BUNDLES, "inspector-relay.mjs")),
-  data("/usr/lib/nacre/koffi.node", join(BUNDLES, "koffi.node")),
-  data("/usr/lib/nacre/regorus.wasm", join(BUNDLES, "regorus.wasm")),
+/** The one interpreter, and what it runs. */
+const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] => {
+  const { bundles } = bundlesOf(flavour);
+  const koffi = `@koromix/koffi-linux-${sources.arch}`;
+  return [
+    program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
+    ...daemon("nvrc", "/usr/sbin/nvrc", join(bundles, `${init}.mjs`)),
+    ...daemon("kata-agent", "/usr/bin/kata-agent", join(bundles, "kata-agent.mjs")),
+    ...daemon(
+      "confidential-data-hub",
+      "/usr/local/bin/confidential-data-hub",
+      join(bundles, "confidential-data-hub.mjs"),
+    ),
+    data("/usr/lib/nacre/unpack-worker.mjs", own(join(bundles, "unpack-worker.mjs"))),
+    ...(flavour === "devkit"
+      ? [data("/usr/lib/nacre/inspector-relay.mjs", own(join(bundles, "inspector-relay.mjs")))]
+      : []),
+    data("/usr/lib/nacre/koffi.node", npmSource(koffi, koffiNativePath(sources.arch))),
+    data("/usr/lib/nacre/regorus.wasm", own(join(ROOT, "packages/regorus-wasm/regorus.wasm"))),
+  ];
+};
 
-  // Containers. crun is what the image will have; runc is the default where control groups are of version 1.
-  program("/usr/sbin/runc", sources.file("runc", "/usr/sbin/runc")),
+/** crun runs the containers; runc does where control groups are of version 1, as under a simulated guest. */
+const containers = ({ sources, init }: ManifestOptions): readonly Entry[] => [
+  ...(init === "nvrc" ? [] : [program("/usr/sbin/runc", sources.file("runc", "/usr/sbin/runc"))]),
   program("/usr/bin/crun", sources.file("crun", "/usr/bin/crun")),
   directory("/pause_bundle"),
   directory("/pause_bundle/rootfs"),
-  program("/pause_bundle/rootfs/pause", programPath("pause", sources.arch)),
+  program("/pause_bundle/rootfs/pause", own(programPath("pause", sources.arch))),
   text("/pause_bundle/config.json", `${JSON.stringify(PAUSE_CONFIG)}\n`),
+];
 
-  // Measured configuration.
+/** Measured configuration. */
+const configuration = ({ sources, flavour, policy, authorities }: ManifestOptions): readonly Entry[] => [
   directory("/etc/kata-opa"),
-  data("/etc/kata-opa/default-policy.rego", join(ROOT, "guest-rootfs/policies/allow-all.rego")),
+  data("/etc/kata-opa/default-policy.rego", policy ?? own(DEFAULT_POLICY[flavour])),
   directory("/etc/ssl"),
   directory("/etc/ssl/certs"),
-  text("/etc/ssl/certs/ca-certificates.crt", sources.certificates()),
+  certificates(sources, authorities),
   text("/etc/passwd", "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n"),
   text("/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
   text("/etc/hostname", "nacre\n"),
@@ -103,3 +146,8 @@ export const manifest = (sources: Sources, init: Init): readonly Entry[] => [
   text("/etc/resolv.conf", ""),
   text("/etc/os-release", 'NAME="Nacre guest"\nID=nacre\nVERSION_ID="0.1.0"\n'),
 ];
+
+function certificates(sources: Sources, authorities: Uint8Array = Buffer.alloc(0)): Text {
+  const { content, origin } = sources.certificates();
+  return text("/etc/ssl/certs/ca-certificates.crt", Buffer.concat([content, authorities]), origin);
+}

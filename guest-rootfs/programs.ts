@@ -39,10 +39,19 @@ export function programPath(program: Program | "node", arch: Arch = HOST_ARCH): 
 
 /** Compiles a program where its source is newer, and answers where it lies. Needs Debian's package gcc. */
 export function buildProgram(program: Program, arch: Arch = HOST_ARCH): string {
+  return compile(program, programPath(program, arch), arch, []);
+}
+
+/** Stage 1 as a program for tests: it reads a command line on stdin, says what it comes to, and does nothing. */
+export function buildStage1Parser(): string {
+  return compile("stage1", join(PROGRAMS, HOST_ARCH, "stage1-parser"), HOST_ARCH, ["-DPARSE_ONLY"]);
+}
+
+function compile(program: Program, output: string, arch: Arch, defines: readonly string[]): string {
   const source = join(ROOT, `guest-rootfs/${program}.c`);
-  const output = programPath(program, arch);
+  const args = [...FLAGS, ...defines, "-o"];
   makeFrom([source, SHARED], output, (fresh) =>
-    execFileSync(toolFor(arch, "gcc"), [...FLAGS, "-o", fresh, source], { stdio: ["ignore", "inherit", "inherit"] }),
+    execFileSync(toolFor(arch, "gcc"), [...args, fresh, source], { stdio: ["ignore", "inherit", "inherit"] }),
   );
   return output;
 }

@@ -5,25 +5,40 @@ import { libraryClosure } from "./libraries.ts";
 import type { Entry } from "./manifest.ts";
 import type { Sources } from "./sources.ts";
 
-/** The manifest with the shared libraries of its programs, by path: parents before children. Throws for a missing file. */
+/**
+ * The manifest with the shared libraries of its programs and the folders of everything, by path: parents before
+ * children. Throws for a missing file, for a path that is listed twice, and for one that leads through a link.
+ */
 export function withLibraries(manifest: readonly Entry[], sources: Sources): readonly Entry[] {
   const files = manifest.flatMap((entry) => (entry.type === "file" ? [entry] : []));
   for (const { path, source } of files) {
-    if (!existsSync(source)) throw new Error(`${path}: expected ${source}, which is missing; run \`make build\``);
+    if (!existsSync(source.path))
+      throw new Error(`${path}: expected ${source.path}, which is missing; run \`make build\``);
   }
-  const libraries = [
-    ...libraryClosure(
-      files.map(({ source }) => source),
-      sources,
-    ),
-  ].map(([path, source]): Entry => ({
+  const programs = files.map(({ source }) => source.path);
+  const libraries = [...libraryClosure(programs, sources)].map(([path, source]): Entry => ({
     type: "file",
     path,
     mode: path.includes("/ld-linux") ? 0o755 : 0o644,
     source,
   }));
   const all = [...manifest, ...libraries];
+  checkPaths(all);
   return [...all, ...missingFolders(all)].sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+function checkPaths(entries: readonly Entry[]): void {
+  const types = new Map<string, Entry["type"]>();
+  for (const { path, type } of entries) {
+    if (types.has(path)) throw new Error(`${path}: expected it once in the manifest, got it twice`);
+    types.set(path, type);
+  }
+  for (const { path } of entries) {
+    for (let at = dirname(path); at !== "/"; at = dirname(at)) {
+      const type = types.get(at) ?? "directory";
+      if (type !== "directory") throw new Error(`${path}: expected ${at} to be a directory, got a ${type}`);
+    }
+  }
 }
 
 /** Folders that nobody listed, of those entries that have a place in them. */

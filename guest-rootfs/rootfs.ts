@@ -1,10 +1,44 @@
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
+import { HOST_ARCH } from "./arch.ts";
+import { NO_BAKER, readBaker } from "./baker.ts";
+import { bundle } from "./bundle.ts";
 import { readLock } from "./debian/lock.ts";
+import { FLAVOURS, parseFlavour } from "./flavour.ts";
 import { buildImage } from "./image/build-image.ts";
 import { DEBIAN, IMAGES, LOCK } from "./paths.ts";
-import { LockedSources } from "./sources.ts";
+import { fetchSources } from "./sources.ts";
 
-const sources = new LockedSources(readLock(LOCK), "x64", DEBIAN);
-const image = await buildImage(join(IMAGES, "devkit"), "devkit", sources);
-process.stdout.write(`${image.flavour}: root hash ${image.rootHash}\n`);
+/** `make rootfs`; options are named in the README. */
+const { values } = parseArgs({
+  options: {
+    flavour: { type: "string" },
+    baker: { type: "string" },
+    out: { type: "string", default: IMAGES },
+    lock: { type: "string", default: LOCK },
+    "newest-if-gone": { type: "boolean", default: false },
+  },
+});
+
+async function main(): Promise<void> {
+  const flavours = values.flavour === undefined ? FLAVOURS : [parseFlavour(values.flavour)];
+  const baker = values.baker === undefined ? NO_BAKER : readBaker(values.baker);
+  const sources = fetchSources(readLock(values.lock), HOST_ARCH, {
+    folder: DEBIAN,
+    newestIfGone: values["newest-if-gone"],
+    warn: (message) => process.stderr.write(`${message}\n`),
+  });
+  for (const flavour of flavours) {
+    await bundle(flavour);
+    const { rootHash } = await buildImage(join(values.out, flavour), { flavour, sources, baker });
+    process.stdout.write(`${flavour}: root hash ${rootHash}\n`);
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,20 +1,21 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-import { type Arch, HOST_ARCH } from "./arch.ts";
-import { DebianPackages } from "./debian/apt.ts";
-import { type Lock, lockedPackages } from "./debian/lock.ts";
+import { type Arch, DEBIAN_ARCH, HOST_ARCH } from "./arch.ts";
+import { DebianPackages, PackageGone } from "./debian/apt.ts";
+import { type Lock, lockChanges, lockedPackages } from "./debian/lock.ts";
 import { IMAGE_PACKAGES, KERNEL_PACKAGE } from "./debian/packages.ts";
+import { debianOrigin, type Source } from "./origin.ts";
 
 /** Where the files of Debian packages lie on this machine. */
 export interface Sources {
   readonly arch: Arch;
-  /** Roots in which libraries are looked for. */
-  readonly roots: readonly string[];
+  /** Folders that look like a root, in which libraries are searched. */
+  readonly roots: readonly Source[];
   /** A file of a package by its path there. Throws where it is not. */
-  file(debian: string, path: string): string;
-  /** The bundle of certificate authorities. */
-  certificates(): Buffer;
+  file(debian: string, path: string): Source;
+  /** The certificate authorities in one text, and whose text it is. */
+  certificates(): { readonly content: Buffer; readonly origin: string };
 }
 
 const MACHINE_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt";
@@ -22,58 +23,88 @@ const AUTHORITIES = "usr/share/ca-certificates/mozilla";
 
 /** What is installed here: enough for a simulated guest, which runs on this machine's kernel too. */
 export function machineSources(): Sources {
-  const file = (debian: string, path: string): string => {
-    if (!isFile(path))
+  const file = (debian: string, path: string): Source => {
+    if (!isFile(path)) {
       throw new Error(`${path}: expected it, which is missing; install Debian's ${debian}: \`make packages\``);
-    return path;
+    }
+    return { path, origin: debianOrigin(debian) };
   };
   return {
     arch: HOST_ARCH,
-    roots: ["/"],
+    roots: [{ path: "/", origin: "pkg:generic/debian" }],
     file,
-    certificates: () => readFileSync(file("ca-certificates", MACHINE_CERTIFICATES)),
+    certificates: () => {
+      const { path, origin } = file("ca-certificates", MACHINE_CERTIFICATES);
+      return { content: readFileSync(path), origin };
+    },
   };
 }
 
 /** Locked packages, unpacked below `folder`. */
 export class LockedSources implements Sources {
   readonly arch: Arch;
-  readonly roots: readonly string[];
-  /** The unpacked kernel package. */
-  readonly kernel: string;
-  readonly #unpacked: ReadonlyMap<string, string>;
+  readonly roots: readonly Source[];
+  readonly locked: boolean;
+  readonly #unpacked: ReadonlyMap<string, Source>;
 
-  constructor(lock: Lock, arch: Arch, folder: string) {
+  /** `folder` is where packages are kept, of any lock; `locked` is false for a lock that was made just now. */
+  constructor(lock: Lock, arch: Arch, folder: string, locked = true) {
     const debian = new DebianPackages(folder, arch);
     const packages = lockedPackages(lock, arch, [KERNEL_PACKAGE, ...IMAGE_PACKAGES]);
     this.arch = arch;
-    this.#unpacked = new Map([...packages].map(([name, locked]) => [name, debian.unpacked(locked)]));
-    this.kernel = this.#root(KERNEL_PACKAGE);
-    this.roots = IMAGE_PACKAGES.map((name) => this.#root(name));
-  }
-
-  file(debian: string, path: string): string {
-    const found = join(this.#root(debian), path);
-    if (!isFile(found)) throw new Error(`${path}: expected it in Debian's ${debian}, got none`);
-    return found;
-  }
-
-  /** As update-ca-certificates puts them together: each authority's file, in the order of their names. */
-  certificates(): Buffer {
-    const folder = join(this.#root("ca-certificates"), AUTHORITIES);
-    const names = readdirSync(folder)
-      .filter((name) => name.endsWith(".crt"))
-      .sort();
-    return Buffer.from(
-      names.map((name) => `${readFileSync(join(folder, name), "latin1").trim()}\n`).join(""),
-      "latin1",
+    this.locked = locked;
+    this.#unpacked = new Map(
+      [...packages].map(([key, locked]) => [
+        key,
+        { path: debian.unpacked(locked), origin: debianOrigin(locked.name, locked.version, DEBIAN_ARCH[arch]) },
+      ]),
     );
+    this.roots = IMAGE_PACKAGES.map((name) => this.package(name));
   }
 
-  #root(debian: string): string {
+  /** The unpacked files of a package. */
+  package(debian: string): Source {
     const root = this.#unpacked.get(debian);
     if (root === undefined) throw new Error(`${debian}: expected it in the list of the image's packages`);
     return root;
+  }
+
+  file(debian: string, path: string): Source {
+    const { path: root, origin } = this.package(debian);
+    const found = join(root, path);
+    if (!isFile(found)) throw new Error(`${path}: expected it in Debian's ${debian}, got none`);
+    return { path: found, origin };
+  }
+
+  /** As update-ca-certificates puts them together: each authority's file, in the order of their names. */
+  certificates(): { readonly content: Buffer; readonly origin: string } {
+    const { path, origin } = this.package("ca-certificates");
+    const folder = join(path, AUTHORITIES);
+    const names = readdirSync(folder).filter((name) => name.endsWith(".crt"));
+    const texts = names.sort().map((name) => `${readFileSync(join(folder, name), "latin1").trim()}\n`);
+    return { content: Buffer.from(texts.join(""), "latin1"), origin };
+  }
+}
+
+/** Where packages are kept on this machine, and what to do when the archive has dropped one of the lock. */
+export interface FetchOptions {
+  readonly folder: string;
+  /** Take what the archive has now, and say so: for tests, which an update of Debian's must not break. */
+  readonly newestIfGone: boolean;
+  readonly warn: (message: string) => void;
+}
+
+/** The packages of a lock, fetched. Throws {@link PackageGone} unless told to take newer ones. */
+export function fetchSources(lock: Lock, arch: Arch, { folder, newestIfGone, warn }: FetchOptions): LockedSources {
+  try {
+    return new LockedSources(lock, arch, folder);
+  } catch (error) {
+    if (!newestIfGone || !(error instanceof PackageGone)) throw error;
+    warn(`${error.message}\nUNLOCKED: building with what Debian has now; the digests are not those of the lock.`);
+    const names = [KERNEL_PACKAGE, ...IMAGE_PACKAGES];
+    const fresh = { [DEBIAN_ARCH[arch]]: new DebianPackages(folder, arch).resolve(names) };
+    for (const change of lockChanges(lock, { ...lock, ...fresh })) warn(`UNLOCKED: ${change}`);
+    return new LockedSources(fresh, arch, folder, false);
   }
 }
 

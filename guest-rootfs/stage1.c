@@ -4,9 +4,12 @@
  * and becomes its /sbin/init. No C library, no shell, no veritysetup in the measured path.
  *
  * Whatever goes wrong is one line in the kernel's log and the end of the machine. There is no other way through.
+ *
+ * With PARSE_ONLY defined it is a program for tests, which reads a command line and says what it comes to.
  */
 
-#include <asm/unistd.h>
+#include "syscall.h"
+
 #include <linux/dm-ioctl.h>
 #include <linux/fs.h>
 #include <linux/mount.h>
@@ -35,37 +38,12 @@
 #define LIST_SIZE 4096
 #define TARGET_NAME "verity"
 /* A bound on hanging, not a wait: each device shows itself by an event. */
-#define DEVICE_DEADLINE_SECONDS 30
+#define DEVICE_DEADLINE_SECONDS 10
 
 /* The list of modules: one absolute path a line, in the order of their dependencies; '?' before one that a machine may
  * lack the hardware for. */
 #define MODULE_LIST "/modules"
 #define NEW_ROOT "/newroot"
-
-static long call(long number, long a, long b, long c, long d, long e)
-{
-#if defined(__x86_64__)
-	long result;
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
-	return result;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-	return x0;
-#else
-#error "only x86_64 and aarch64"
-#endif
-}
 
 /* ---- text, without a C library ---- */
 
@@ -94,6 +72,13 @@ static unsigned long length_of(const char *text)
 		n++;
 	return n;
 }
+
+#ifdef PARSE_ONLY
+static void print(const char *text)
+{
+	call(__NR_write, 1, (long)text, (long)length_of(text), 0, 0);
+}
+#endif
 
 static int same(const char *a, const char *b)
 {
@@ -137,14 +122,38 @@ static void add_number(struct line *to, unsigned long value)
 
 /* ---- the end ---- */
 
+#ifdef PARSE_ONLY
+__attribute__((noreturn)) static void end(const struct line *line)
+{
+	call(__NR_write, 2, (long)line->text, (long)line->length, 0, 0);
+	for (;;)
+		call(__NR_exit_group, 1, 0, 0, 0, 0);
+}
+#else
+__attribute__((noreturn)) static void end(const struct line *line)
+{
+	/* <2>: critical, so that a quiet console shows it too. */
+	static const char level[] = "<2>";
+	struct line marked = { 0, { 0 } };
+	long log = call(__NR_openat, AT_FDCWD, (long)"/dev/kmsg", O_WRONLY | O_CLOEXEC, 0, 0);
+
+	add(&marked, log < 0 ? "" : level);
+	add(&marked, line->text);
+	marked.text[marked.length++] = '\n';
+	call(__NR_write, log < 0 ? 2 : log, (long)marked.text, (long)marked.length, 0, 0);
+	call(__NR_sync, 0, 0, 0, 0, 0);
+	call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
+	/* Where nothing can be powered off, the kernel panics as its first process ends. */
+	for (;;)
+		call(__NR_exit_group, 1, 0, 0, 0, 0);
+}
+#endif
+
 /* One line with the cause in the kernel's log, which reaches the console, then the end of the machine. */
 __attribute__((noreturn)) static void refuse(const char *what, const char *which, long error)
 {
 	struct line line = { 0, { 0 } };
-	long log = call(__NR_openat, AT_FDCWD, (long)"/dev/kmsg", O_WRONLY | O_CLOEXEC, 0, 0);
 
-	/* <2>: critical, so that a quiet console shows it too. */
-	add(&line, log < 0 ? "" : "<2>");
 	add(&line, "nacre stage1: ");
 	add(&line, what);
 	if (which) {
@@ -155,13 +164,8 @@ __attribute__((noreturn)) static void refuse(const char *what, const char *which
 		add(&line, ": errno ");
 		add_number(&line, (unsigned long)-error);
 	}
-	line.text[line.length++] = '\n';
-	call(__NR_write, log < 0 ? 2 : log, (long)line.text, (long)line.length, 0, 0);
-	call(__NR_sync, 0, 0, 0, 0, 0);
-	call(__NR_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
-	/* Where nothing can be powered off, the kernel panics as its first process ends. */
-	for (;;)
-		call(__NR_exit_group, 1, 0, 0, 0, 0);
+	line.text[line.length] = 0;
+	end(&line);
 }
 
 static long must(long result, const char *what, const char *which)
@@ -171,13 +175,12 @@ static long must(long result, const char *what, const char *which)
 	return result;
 }
 
-/* ---- files and modules ---- */
+/* ---- files ---- */
 
-/* Reads a whole file of at most size - 1 bytes and ends it with a zero. */
-static void read_text(const char *path, char *into, unsigned long size)
+/* Reads to the end, at most size - 1 bytes, and ends them with a zero. */
+static void read_all(long fd, const char *path, char *into, unsigned long size)
 {
 	unsigned long length = 0;
-	long fd = must(call(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0), "open", path);
 
 	for (;;) {
 		long n = must(call(__NR_read, fd, (long)(into + length), (long)(size - length), 0, 0), "read", path);
@@ -189,37 +192,6 @@ static void read_text(const char *path, char *into, unsigned long size)
 			refuse("too long", path, 0);
 	}
 	into[length] = 0;
-	call(__NR_close, fd, 0, 0, 0, 0);
-}
-
-static void load_module(const char *path, int optional)
-{
-	long fd = must(call(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0), "open", path);
-	long result = call(__NR_finit_module, fd, (long)"", 0, 0, 0);
-
-	if (result < 0 && result != -EEXIST && !(optional && result == -ENODEV))
-		refuse("load module", path, result);
-	call(__NR_close, fd, 0, 0, 0, 0);
-	/* The initramfs lies in memory: what has been loaded goes. */
-	must(call(__NR_unlinkat, AT_FDCWD, (long)path, 0, 0, 0), "unlink", path);
-}
-
-static void load_modules(void)
-{
-	static char list[LIST_SIZE];
-	char *start = list;
-
-	read_text(MODULE_LIST, list, sizeof list);
-	must(call(__NR_unlinkat, AT_FDCWD, (long)MODULE_LIST, 0, 0, 0), "unlink", MODULE_LIST);
-	for (char *at = list; *at; at++) {
-		if (*at != '\n')
-			continue;
-		*at = 0;
-		load_module(*start == '?' ? start + 1 : start, *start == '?');
-		start = at + 1;
-	}
-	if (*start)
-		refuse("expected a line's end at the end of", MODULE_LIST, 0);
 }
 
 /* ---- the kernel's command line ---- */
@@ -232,7 +204,7 @@ struct parameters {
 
 static int is_space(char c)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
+	return c == ' ' || (c >= '\t' && c <= '\r') || (unsigned char)c == 0xa0;
 }
 
 /*
@@ -413,6 +385,86 @@ static void add_options(struct line *table, const char *arguments)
 	table->text[table->length] = 0;
 }
 
+#ifdef PARSE_ONLY
+
+/* Every parameter as name=value or name, one a line; then the table of the device that they ask for. */
+__attribute__((used)) static void run(void)
+{
+	static char line[COMMAND_LINE_SIZE + 1];
+	static char again[COMMAND_LINE_SIZE + 1];
+	static struct parameters parameters;
+	static struct device device;
+	struct line out = { 0, { 0 } };
+
+	line[0] = ' ';
+	read_all(0, "stdin", line + 1, COMMAND_LINE_SIZE);
+	memcpy(again, line, sizeof line);
+	for (char *at = again; *at;) {
+		char *name;
+		char *value;
+
+		if (is_space(*at)) {
+			at++;
+			continue;
+		}
+		at = next_parameter(at, &name, &value);
+		print(name);
+		print(value ? "=" : "");
+		print(value ? value : "");
+		print("\n");
+	}
+	read_parameters(line, &parameters);
+	parse_device(parameters.create, &device);
+	add_options(&out, device.arguments);
+	print(device.name);
+	print(" ");
+	print(out.text);
+	print("\n");
+	call(__NR_exit_group, 0, 0, 0, 0, 0);
+}
+
+#else
+
+static void read_text(const char *path, char *into, unsigned long size)
+{
+	long fd = must(call(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0), "open", path);
+
+	read_all(fd, path, into, size);
+	call(__NR_close, fd, 0, 0, 0, 0);
+}
+
+/* ---- modules and devices ---- */
+
+static void load_module(const char *path, int optional)
+{
+	long fd = must(call(__NR_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0), "open", path);
+	long result = call(__NR_finit_module, fd, (long)"", 0, 0, 0);
+
+	if (result < 0 && result != -EEXIST && !(optional && result == -ENODEV))
+		refuse("load module", path, result);
+	call(__NR_close, fd, 0, 0, 0, 0);
+	/* The initramfs lies in memory: what has been loaded goes. */
+	must(call(__NR_unlinkat, AT_FDCWD, (long)path, 0, 0, 0), "unlink", path);
+}
+
+static void load_modules(void)
+{
+	static char list[LIST_SIZE];
+	char *start = list;
+
+	read_text(MODULE_LIST, list, sizeof list);
+	must(call(__NR_unlinkat, AT_FDCWD, (long)MODULE_LIST, 0, 0, 0), "unlink", MODULE_LIST);
+	for (char *at = list; *at; at++) {
+		if (*at != '\n')
+			continue;
+		*at = 0;
+		load_module(*start == '?' ? start + 1 : start, *start == '?');
+		start = at + 1;
+	}
+	if (*start)
+		refuse("expected a line's end at the end of", MODULE_LIST, 0);
+}
+
 /* Opened before a device is looked for: an event between the look and the wait is then not lost. */
 static long listen_for_devices(void)
 {
@@ -510,13 +562,17 @@ static void enter_root(void)
 
 __attribute__((used)) static void run(void)
 {
-	static char line[COMMAND_LINE_SIZE + 1] = " ";
+	static char line[COMMAND_LINE_SIZE + 1];
 	static struct parameters parameters;
 	static struct device device;
 	long events;
 
+	/* Started by hand on a machine that runs, it touches nothing. */
+	if (call(__NR_getpid, 0, 0, 0, 0, 0) != 1)
+		call(__NR_exit_group, 1, 0, 0, 0, 0);
 	mount("dev", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC);
 	mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	line[0] = ' ';
 	read_text("/proc/cmdline", line + 1, COMMAND_LINE_SIZE);
 	read_parameters(line, &parameters);
 	parse_device(parameters.create, &device);
@@ -529,6 +585,8 @@ __attribute__((used)) static void run(void)
 	open_verity(&device);
 	enter_root();
 }
+
+#endif
 
 /* The kernel starts with an aligned stack and no return address. */
 __asm__(".globl _start\n_start:\n"

@@ -28,7 +28,9 @@ export interface ResolvedEntry {
   readonly path: string;
   readonly type: "directory" | "link" | "file";
   readonly mode: string;
-  /** Files: where the bytes came from; `manifest` for texts written there. */
+  /** Files: whose the bytes are, as a package URL. */
+  readonly origin?: string;
+  /** Files: where the bytes lie on this machine; none for texts of the manifest. */
   readonly source?: string;
   readonly target?: string;
   readonly size?: number;
@@ -42,7 +44,11 @@ export function buildTree(): readonly ResolvedEntry[] {
   buildProgram("pause");
   stripNode();
   const sources = machineSources();
-  return placeTree(withLibraries(manifest(sources, "nvrc-simulated"), sources), TREE, RESOLVED_MANIFEST);
+  return placeTree(
+    withLibraries(manifest({ sources, flavour: "devkit", init: "nvrc-simulated" }), sources),
+    TREE,
+    RESOLVED_MANIFEST,
+  );
 }
 
 /**
@@ -74,18 +80,19 @@ function place(tree: string, entry: Entry, before: ResolvedEntry | undefined): R
       return { path: entry.path, type: "link", mode, target: entry.target };
     case "text": {
       const bytes = Buffer.from(entry.content);
-      const described = { path: entry.path, type: "file", mode, source: "manifest", size: bytes.length } as const;
+      const described = { path: entry.path, type: "file", mode, origin: entry.origin, size: bytes.length } as const;
       replace(target, entry.mode, (fresh) => writeFileSync(fresh, bytes));
       return { ...described, sha256: createHash("sha256").update(bytes).digest("hex") };
     }
     case "file": {
-      const { size, mtimeNs, ino } = statSync(entry.source, { bigint: true });
+      const { path: source, origin } = entry.source;
+      const { size, mtimeNs, ino } = statSync(source, { bigint: true });
       const stamp = `${size} ${mtimeNs} ${ino}`;
-      const same = before?.source === entry.source && before.stamp === stamp && before.mode === mode;
-      if (same && lstatSync(target, { throwIfNoEntry: false })?.isFile() === true) return before;
-      replace(target, entry.mode, (fresh) => copyFileSync(entry.source, fresh, constants.COPYFILE_FICLONE));
+      const same = before?.source === source && before.stamp === stamp && before.mode === mode;
+      if (same && lstatSync(target, { throwIfNoEntry: false })?.isFile() === true) return { ...before, origin };
+      replace(target, entry.mode, (fresh) => copyFileSync(source, fresh, constants.COPYFILE_FICLONE));
       const sha256 = createHash("sha256").update(readFileSync(target)).digest("hex");
-      return { path: entry.path, type: "file", mode, source: entry.source, size: Number(size), sha256, stamp };
+      return { path: entry.path, type: "file", mode, origin, source, size: Number(size), sha256, stamp };
     }
   }
 }

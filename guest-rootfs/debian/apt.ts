@@ -10,6 +10,9 @@ const APT_GET = "/usr/bin/apt-get";
 const APT_CACHE = "/usr/bin/apt-cache";
 const DPKG_DEB = "/usr/bin/dpkg-deb";
 
+/** The archive no longer has a locked version: it keeps only the newest of a release. */
+export class PackageGone extends Error {}
+
 /**
  * Debian's packages of one architecture, by apt with state of its own below `folder`: the machine's mirrors and keys,
  * but neither its list of installed packages nor its architecture. Nothing is installed.
@@ -90,8 +93,8 @@ export class DebianPackages {
     }
   }
 
-  #gone({ name, version }: LockedPackage): Error {
-    return new Error(
+  #gone({ name, version }: LockedPackage): PackageGone {
+    return new PackageGone(
       `${name}=${version} (${DEBIAN_ARCH[this.#arch]}): expected it in Debian's archive, which no longer has it; ` +
         "run `make rootfs-update` to lock what it has now",
     );

@@ -7,7 +7,6 @@ export const KERNEL_PACKAGE = "linux-image-cloud-amd64";
 export const IMAGE_PACKAGES: readonly string[] = [
   "ca-certificates",
   "crun",
-  "runc",
 
   "libc6",
   "libcap2",

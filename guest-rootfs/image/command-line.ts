@@ -6,8 +6,10 @@ const CONSOLE: Readonly<Record<Arch, string>> = { x64: "ttyS0", arm64: "ttyAMA0"
 /** What Kata's runtime gives its x86 guests too, as far as Debian's kernel knows it and a boot gains from it. */
 const X86: readonly string[] = ["tsc=reliable", "no_timer_check", "reboot=k"];
 
-/** The parameters of a boot with this root, before those that the host appends for the agent. */
-export function kernelCommandLine(arch: Arch, params: VerityParams): string {
+/**
+ * The parameters of a boot with this root, before those that the host appends for the agent; `more` are the baker's.
+ */
+export function kernelCommandLine(arch: Arch, params: VerityParams, more: readonly string[]): string {
   return [
     `console=${CONSOLE[arch]}`,
     // A panic ends the machine: a guest that cannot go on is never left standing.
@@ -16,6 +18,7 @@ export function kernelCommandLine(arch: Arch, params: VerityParams): string {
     "cryptomgr.notests",
     "net.ifnames=0",
     ...(arch === "x64" ? X86 : []),
+    ...more,
     verityRootParams(params),
   ].join(" ");
 }

@@ -4,12 +4,14 @@ export interface ImageFile {
   /** As `uname -m`. */
   readonly arch: string;
   readonly kernel: string;
-  readonly kernelRelease: string;
-  readonly initramfs: string;
+  /** None where the kernel opens the root itself. */
+  readonly initramfs?: string;
   /** Raw, with the root on its first partition and its hash tree on the second; the guest's first virtio disk. */
   readonly disk: string;
   /** All that the kernel needs to boot this root. The host appends the agent's parameters. */
   readonly commandLine: string;
+  /** Whether the Debian packages in it are those of the lock. */
+  readonly locked: boolean;
   /** Of dm-verity, in hex. */
   readonly rootHash: string;
   /** Of each file, in hex. */

@@ -1,9 +1,21 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+
 import type { Arch } from "../arch.ts";
 import { data, type Entry, text } from "../manifest.ts";
+import type { Source } from "../origin.ts";
 import { buildProgram } from "../programs.ts";
 import { cpio, type CpioEntry, S_IFDIR, S_IFREG } from "./cpio.ts";
-import type { KernelModules, Module } from "./kernel-modules.ts";
-import { readFileSync } from "node:fs";
+import { KernelModules, type Module } from "./kernel-modules.ts";
+
+/** A kernel and its modules. */
+export interface Kernel {
+  readonly image: Source;
+  /** Of one without modules everything is taken to be built in. */
+  readonly modules: KernelModules | undefined;
+  /** Whether it reads dm-mod.create itself (CONFIG_DM_INIT) and reaches the root without an initramfs. */
+  readonly opensRoot: boolean;
+}
 
 /** What stage 1 loads to reach the root: the disk, device mapper's verity, the file system. */
 const STAGE1_MODULES: readonly string[] = ["virtio_pci", "virtio_blk", "dm-mod", "dm-verity", "erofs"];
@@ -23,10 +35,28 @@ const INIT_MODULES: readonly string[] = [
 /** Where init reads what to load, one absolute path a line. */
 const INIT_MODULE_LIST = "/usr/lib/nacre/modules";
 
+/** The kernel of an unpacked Debian package. */
+export function debianKernel({ path, origin }: Source): Kernel {
+  const image = onlyOne(join(path, "boot"), (name) => name.startsWith("vmlinuz-"));
+  const folder = ["usr/lib/modules", "lib/modules"]
+    .map((name) => join(path, name))
+    .find((name) => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true);
+  if (folder === undefined) throw new Error(`${path}: expected modules of a kernel, got none`);
+  const modules = new KernelModules({ path: onlyOne(folder, () => true), origin });
+  return { image: { path: image, origin }, modules, opensRoot: false };
+}
+
+function onlyOne(folder: string, fits: (name: string) => boolean): string {
+  const names = readdirSync(folder).filter(fits);
+  const [name] = names;
+  if (name === undefined || names.length > 1) throw new Error(`${folder}: expected one kernel, got ${names.length}`);
+  return join(folder, name);
+}
+
 /** Modules of the root, with the list from which init loads them; what stage 1 has loaded already is not there. */
-export function moduleEntries(modules: KernelModules): readonly Entry[] {
-  const early = new Set(modules.inOrder(STAGE1_MODULES).map(({ path }) => path));
-  const late = modules.inOrder(INIT_MODULES).filter(({ path }) => !early.has(path));
+export function moduleEntries({ modules }: Kernel): readonly Entry[] {
+  const early = new Set(modules?.inOrder(STAGE1_MODULES).map(({ path }) => path));
+  const late = modules?.inOrder(INIT_MODULES).filter(({ path }) => !early.has(path)) ?? [];
   return [
     ...late.map(({ path, source }) => data(path, source)),
     text(INIT_MODULE_LIST, late.map(({ path }) => `${path}\n`).join("")),
@@ -34,8 +64,8 @@ export function moduleEntries(modules: KernelModules): readonly Entry[] {
 }
 
 /** The initramfs that opens the root: one program, the modules that it loads, their list. */
-export function stage1Initramfs(modules: KernelModules, arch: Arch): Buffer {
-  const early = modules.inOrder(STAGE1_MODULES);
+export function stage1Initramfs({ modules }: Kernel, arch: Arch): Buffer {
+  const early = modules?.inOrder(STAGE1_MODULES) ?? [];
   const inside = ({ path }: Module): string => path.replace(/^.*\//u, "modules.d/");
   const folder = (path: string): CpioEntry => ({ path, mode: S_IFDIR | 0o755 });
   const file = (path: string, bytes: Buffer, mode = 0o644): CpioEntry => ({ path, mode: S_IFREG | mode, bytes });
@@ -43,6 +73,6 @@ export function stage1Initramfs(modules: KernelModules, arch: Arch): Buffer {
     ...["dev", "modules.d", "newroot", "proc"].map(folder),
     file("init", readFileSync(buildProgram("stage1", arch)), 0o755),
     file("modules", Buffer.from(early.map((module) => `/${inside(module)}\n`).join(""))),
-    ...early.map((module) => file(inside(module), readFileSync(module.source))),
+    ...early.map((module) => file(inside(module), readFileSync(module.source.path))),
   ]);
 }

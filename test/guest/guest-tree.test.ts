@@ -86,7 +86,7 @@ describe("the bundles", () => {
     using one = mkdtempDisposableSync(join(tmpdir(), "bundle-"));
     using two = mkdtempDisposableSync(join(tmpdir(), "bundle-in-a-longer-folder-"));
     const digests = async (folder: string): Promise<string[]> => {
-      await bundle(join(folder, "bundles"), join(folder, "maps"));
+      await bundle("devkit", { bundles: join(folder, "bundles"), sourceMaps: join(folder, "maps") });
       return readdirSync(join(folder, "bundles")).map((name) => `${name} ${sha256(join(folder, "bundles", name))}`);
     };
     const made = await digests(one.path);

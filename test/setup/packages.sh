@@ -9,11 +9,13 @@ packages=(
   binutils         # strips the guest's Node
   busybox-static   # the image that demo and tests run
   ca-certificates
+  cpio             # the independent reader of the initramfs
   crun             # the second OCI runtime
   cryptsetup-bin   # veritysetup: the image's hash tree
   curl
   docker-registry  # the registry
   erofs-utils      # the image's root
+  fdisk            # sfdisk, the independent reader of the disk
   gcc libc6-dev    # the pause binary; layouts of the C library's structures
   git
   golang-go        # the Go ttRPC peer

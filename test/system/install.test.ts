@@ -13,8 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
+import { bundle } from "../../guest-rootfs/bundle.ts";
 import { install, uninstall } from "../../guest-rootfs/install.ts";
 import { ROOT } from "../../guest-rootfs/paths.ts";
 
@@ -35,6 +36,7 @@ const UNITS = ["/usr/lib/systemd/system/kata-agent.service", "/usr/lib/systemd/s
 const UNIT = UNITS[0] ?? "";
 
 let destdir: string;
+beforeAll(() => bundle("kata"));
 beforeEach(() => {
   destdir = mkdtempSync(join(tmpdir(), "nacre-destdir-"));
 });

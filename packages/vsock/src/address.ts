@@ -1,5 +1,11 @@
 import { VsockError } from "./error.ts";
 
+/**
+ * Containers of a pod share the guest's network, so TCP is for the devkit's bundles and for what runs from source. The
+ * bundler puts the flavour in: spelt out at each place, the condition is one that it decides, and the code goes.
+ */
+declare const NACRE_FLAVOUR: string | undefined;
+
 /** A real vsock address; cid 0xffffffff is "any". */
 export interface VsockAddress {
   readonly scheme: "vsock";
@@ -55,12 +61,15 @@ export function parseAddress(url: string): Address {
     }
     case "unix":
       return { scheme: "unix", path: unixPath(url, rest) };
-    case "tcp": {
-      const [host, port] = splitPort(url, rest, 0xffff);
-      const bare = /^\[([^\]]+)\]$/.exec(host)?.[1] ?? host;
-      if (bare === "" || (bare === host && host.includes(":"))) throw bad(url, "expected host:port");
-      return { scheme: "tcp", host: bare, port };
-    }
+    case "tcp":
+      if (typeof NACRE_FLAVOUR === "undefined" || NACRE_FLAVOUR === "devkit") {
+        const [host, port] = splitPort(url, rest, 0xffff);
+        const bare = /^\[([^\]]+)\]$/.exec(host)?.[1] ?? host;
+        if (bare === "" || (bare === host && host.includes(":"))) throw bad(url, "expected host:port");
+        return { scheme: "tcp", host: bare, port };
+      } else {
+        throw bad(url, "expected vsock://, hvsock:// or unix://; this build has no TCP");
+      }
     default:
       throw bad(url, "expected vsock://, hvsock://, unix:// or tcp://");
   }
@@ -107,4 +116,9 @@ function number(url: string, what: string, text: string, max: number): number {
 
 function bad(url: string, message: string): VsockError {
   return new VsockError("address", `address ${JSON.stringify(url)}: ${message}`);
+}
+
+/** For an address of a build that has TCP, in one that has not. */
+export function noTcp(address: TcpAddress): VsockError {
+  return bad(formatAddress(address), "this build has no TCP");
 }

@@ -1,10 +1,13 @@
 import { connect, type NetConnectOpts, type Socket } from "node:net";
 import type { Transport } from "@nacre/ttrpc";
-import { type Address, formatAddress, parseAddress, socketPath } from "./address.ts";
+import { type Address, formatAddress, noTcp, parseAddress, socketPath } from "./address.ts";
 import { VsockError } from "./error.ts";
 import { askForPort } from "./hybrid-handshake.ts";
 import { socketTransport } from "./socket-transport.ts";
 import { dialVsock, type VsockCalls } from "./vsock-socket.ts";
+
+/** As in address.ts. */
+declare const NACRE_FLAVOUR: string | undefined;
 
 /** Options of {@link dial}. */
 export interface DialOptions {
@@ -55,7 +58,9 @@ async function open(to: Address, signal: AbortSignal | undefined, calls: VsockCa
     case "unix":
       return connected({ path: socketPath(to.path) }, signal);
     case "tcp":
-      return connected({ host: to.host, port: to.port, noDelay: true, keepAlive: true }, signal);
+      if (typeof NACRE_FLAVOUR === "undefined" || NACRE_FLAVOUR === "devkit")
+        return connected({ host: to.host, port: to.port, noDelay: true, keepAlive: true }, signal);
+      else throw noTcp(to);
   }
 }
 

@@ -2,11 +2,14 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type ListenOptions, type Socket } from "node:net";
 import type { Transport } from "@nacre/ttrpc";
-import { type Address, formatAddress, parseAddress, socketPath } from "./address.ts";
+import { type Address, formatAddress, noTcp, parseAddress, socketPath } from "./address.ts";
 import { dialSocket } from "./dial.ts";
 import { VsockError } from "./error.ts";
 import { socketTransport } from "./socket-transport.ts";
 import { listenVsock, type VsockCalls, type VsockPeers } from "./vsock-socket.ts";
+
+/** As in address.ts. */
+declare const NACRE_FLAVOUR: string | undefined;
 
 /** Something that listens. */
 export interface Listener {
@@ -62,7 +65,9 @@ export async function listenSockets(
       await removeStale(at.path);
       return serve(at, { path: socketPath(at.path) }, onSocket, opts.mode ?? 0o600);
     case "tcp":
-      return serve(at, { host: at.host, port: at.port }, onSocket, undefined);
+      if (typeof NACRE_FLAVOUR === "undefined" || NACRE_FLAVOUR === "devkit")
+        return serve(at, { host: at.host, port: at.port }, onSocket, undefined);
+      else throw noTcp(at);
   }
 }
 
