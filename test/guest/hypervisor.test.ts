@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 import { listGuests, sweep } from "@nacre/cli";
@@ -7,6 +16,7 @@ import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { GoClient } from "../fixtures/go-client.ts";
 import { GoPods, type PodPlan } from "../fixtures/go-pods.ts";
 import { createVmBody, HypervisorProcess } from "../fixtures/hypervisor.ts";
 import { cgroupsWith, machineFacts, processesWith } from "../fixtures/machine-facts.ts";
@@ -14,6 +24,7 @@ import { createContainerBody, createSandboxBody, processBody } from "../fixtures
 import { busyboxImage, type Registry, startRegistry } from "../fixtures/registry.ts";
 import { replayTrace } from "../fixtures/trace-replay.ts";
 import { vectors } from "../setup/data.ts";
+import { goPeer } from "../setup/go.ts";
 
 /** The name that stands in the recorded requests; guests look at their gateway instead. */
 const REGISTRY = "registry.example";
@@ -220,6 +231,21 @@ describe("nacre hypervisor serve", () => {
     expect(remains()).toEqual(NOTHING);
     await vms.stop("one");
     await expect(vms.start("one")).rejects.toThrow("or it has ended");
+  });
+
+  it("ends a guest whose shim was killed, which nobody else would", async () => {
+    const vms = await start();
+    // It goes by the program's name.
+    const shim = join(stateRoot, "containerd-shim-kata-v2");
+    copyFileSync(goPeer(), shim);
+    const runtime = await GoClient.connect(`unix://${vms.socket}`, shim);
+    const service = "hypervisor.Hypervisor";
+    await runtime.call(service, "CreateVM", createVmBody("one"));
+    await runtime.call(service, "StartVM", { id: "one" });
+    expect(listGuests(stateRoot)).toHaveLength(1);
+    await runtime.kill();
+    expect((await vms.shows("dropped", "one")).reason).toBe("its runtime has ended");
+    expect(remains()).toEqual(NOTHING);
   });
 
   it("leaves its guests at SIGTERM, and the next server finds them", async () => {

@@ -25,6 +25,8 @@ export const layouts = {
     si_status: "int",
     rest: ["int", 25],
   },
+  /** SO_PEERCRED of unix(7) */
+  ucred: { pid: "int", uid: "uint", gid: "uint" },
   iovec: { iov_base: "uintptr_t", iov_len: "size_t" },
   /** The C library's: its length fields are size_t where the kernel's are too. */
   msghdr: {

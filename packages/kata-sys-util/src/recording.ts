@@ -58,6 +58,7 @@ const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "accept",
   "vsockConnect",
   "socketError",
+  "peerCredentials",
   "vsockLocalAddress",
   "vsockPeerAddress",
   "netlinkReceive",

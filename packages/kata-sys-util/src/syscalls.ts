@@ -208,6 +208,13 @@ export interface NetlinkDatagram {
   readonly truncated: boolean;
 }
 
+/** The process at the other end of a unix socket, as it was when it connected. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Sockets that Node cannot make. All are non-blocking and CLOEXEC. */
 export interface SocketCalls {
   socket(family: number, type: number, protocol?: number): number;
@@ -225,6 +232,8 @@ export interface SocketCalls {
   vsockConnect(fd: number, address: VsockAddress): boolean;
   /** SO_ERROR: 0 or the positive error number of what happened since the last call. */
   socketError(fd: number): number;
+  /** SO_PEERCRED: who connected a unix socket, or made the pair; pid 0 for a process of another pid namespace. */
+  peerCredentials(fd: number): PeerCredentials;
   vsockLocalAddress(fd: number): VsockAddress;
   vsockPeerAddress(fd: number): VsockAddress;
   /** With a port number that the kernel chooses, and the multicast groups of a mask. */

@@ -135,6 +135,16 @@ describe("descriptors", () => {
     for (const fd of open) closeSync(fd);
   });
 
+  it("of a unix socket say who is at its other end", () => {
+    const [left, right] = sys.socketpair();
+    const me = { pid: process.pid, uid: process.getuid?.(), gid: process.getgid?.() };
+    expect([sys.peerCredentials(left), sys.peerCredentials(right)]).toEqual([me, me]);
+    for (const fd of [left, right]) closeSync(fd);
+    const [read, write] = sys.pipe2();
+    expect(() => sys.peerCredentials(read)).toThrow("ENOTSOCK");
+    for (const fd of [read, write]) closeSync(fd);
+  });
+
   it("are watched until told otherwise", async () => {
     const [read, write] = sys.pipe2();
     const seen: boolean[] = [];

@@ -14,5 +14,6 @@ export { HybridVsock, type HybridOptions } from "./hybrid.ts";
 export { type Listener, listen, type ListenOptionsVsock, listenSockets } from "./listen.ts";
 export { Relay, type RelayOptions } from "./relay.ts";
 export { siblingAddress } from "./sibling-address.ts";
+export { peerProcess } from "./peer-process.ts";
 export { socketTransport } from "./socket-transport.ts";
 export { socketFromFd, type VsockCalls } from "./vsock-socket.ts";

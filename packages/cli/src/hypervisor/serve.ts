@@ -1,12 +1,14 @@
 import { mkdirSync } from "node:fs";
+import type { Socket } from "node:net";
 import { dirname, join, resolve } from "node:path";
 
 import { Hypervisor } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
-import { listen, type Listener } from "@nacre/vsock";
+import { type Listener, listenSockets, socketTransport } from "@nacre/vsock";
 
 import { NacreError } from "../error.ts";
 import { takeOwnership } from "./owner.ts";
+import { runtimeProcess } from "./runtime-process.ts";
 import { HypervisorService, type HypervisorOptions } from "./service.ts";
 import { VmRecords } from "./vm-record.ts";
 
@@ -55,14 +57,20 @@ export async function serveHypervisor(options: ServeOptions): Promise<Hypervisor
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const ownership = takeOwnership(join(folder, "owner.json"));
   const service = new HypervisorService({ ...options, records: new VmRecords(join(folder, "vms")) });
-  const server = new TtrpcServer().addService(Hypervisor, service.handlers());
+  // A server a connection: each call of a runtime comes on one of its own, and is its shim's.
+  const servers = new Set<TtrpcServer>();
+  const serve = (socket: Socket): void => {
+    const server = new TtrpcServer().addService(Hypervisor, service.handlers(runtimeProcess(socket)));
+    servers.add(server);
+    void server.serve(socketTransport(socket)).closed.then(() => servers.delete(server));
+  };
   const socket = resolve(options.socket ?? DEFAULT_SOCKET);
   let listener: Listener;
   try {
     // Before the first call, which may be about one of these.
     await service.recover();
     mkdirSync(dirname(socket), { recursive: true, mode: 0o755 });
-    listener = await listen(`unix://${socket}`, (transport) => void server.serve(transport));
+    listener = await listenSockets(`unix://${socket}`, serve);
   } catch (error) {
     await service.close();
     ownership[Symbol.dispose]();
@@ -70,7 +78,7 @@ export async function serveHypervisor(options: ServeOptions): Promise<Hypervisor
   }
   const close = async (): Promise<void> => {
     await listener.close();
-    await server.close({ graceMs: CLOSE_GRACE_MS });
+    await Promise.all([...servers].map((server) => server.close({ graceMs: CLOSE_GRACE_MS })));
     await service.close();
     ownership[Symbol.dispose]();
   };

@@ -2,6 +2,8 @@ import { Code, type hypervisor, type Hypervisor } from "@nacre/protocols";
 import { type CallContext, type Handlers, RpcError } from "@nacre/ttrpc";
 
 import { describeError } from "../error.ts";
+import type { ProcessIdentity } from "../guest/identity.ts";
+import { processEnd } from "../guest/process-end.ts";
 import type { GuestMachine, RunningGuest } from "./guest-machine.ts";
 import type { VmRecord, VmRecords } from "./vm-record.ts";
 import { parseVmId, parseVmSpec } from "./vm-spec.ts";
@@ -33,6 +35,8 @@ export interface HypervisorOptions {
    * own fails in between, never says a word again; its place is then free for others.
    */
   readonly startWithinMs?: number;
+  /** Resolves when that shim has ended; default: by its pidfd. */
+  readonly runtimeEnd?: (runtime: ProcessIdentity, signal: AbortSignal) => Promise<void>;
   readonly onEvent?: (event: HypervisorEvent) => void;
 }
 
@@ -50,6 +54,8 @@ interface Vm {
   end?: Promise<void> | undefined;
   /** Until it is started. */
   late?: NodeJS.Timeout;
+  /** Once it runs: ends the watch over its shim. */
+  untie?: AbortController;
 }
 
 /**
@@ -64,11 +70,11 @@ export class HypervisorService {
     this.#options = options;
   }
 
-  /** The methods, for a ttRPC server. */
-  handlers(): Handlers<typeof Hypervisor> {
+  /** The methods, for a ttRPC server; `runtime` is the shim that calls, where it is one. */
+  handlers(runtime?: ProcessIdentity): Handlers<typeof Hypervisor> {
     return {
       CreateVM: (request) => this.create(request),
-      StartVM: (request, context) => this.start(request, context),
+      StartVM: (request, context) => this.start(request, context, runtime),
       StopVM: (request) => this.stop(request),
       Version: () => ({ version: this.#options.version }),
     };
@@ -123,7 +129,11 @@ export class HypervisorService {
   }
 
   /** StartVM: resolves when the agent takes connections. A start that fails leaves nothing, not even the request. */
-  async start(request: hypervisor.StartVMRequest, context: Pick<CallContext, "signal">): Promise<object> {
+  async start(
+    request: hypervisor.StartVMRequest,
+    context: Pick<CallContext, "signal">,
+    runtime?: ProcessIdentity,
+  ): Promise<object> {
     const id = parseVmId(request.id);
     const vm = this.#vms.get(id);
     if (vm === undefined) {
@@ -132,6 +142,7 @@ export class HypervisorService {
     if (vm.record.stage !== "created" || vm.end !== undefined) {
       throw new RpcError(Code.FAILED_PRECONDITION, `StartVM: the virtual machine of sandbox ${id} was started before`);
     }
+    if (runtime !== undefined) vm.record = { ...vm.record, runtime };
     const abort = new AbortController();
     const over = this.#start(vm, AbortSignal.any([context.signal, abort.signal]));
     vm.start = { abort, over: over.catch(() => {}) };
@@ -152,6 +163,7 @@ export class HypervisorService {
     await Promise.all(
       [...this.#vms.values()].map(async (vm) => {
         clearTimeout(vm.late);
+        vm.untie?.abort();
         vm.start?.abort.abort(new RpcError(Code.UNAVAILABLE, "StartVM: the server ends"));
         await vm.start?.over;
         await vm.end;
@@ -214,6 +226,7 @@ export class HypervisorService {
 
   #forget(vm: Vm): void {
     const { id } = vm.record.spec;
+    vm.untie?.abort();
     if (this.#vms.get(id) !== vm) return;
     this.#vms.delete(id);
     this.#options.records.remove(id);
@@ -224,7 +237,10 @@ export class HypervisorService {
     const limit = this.#options.startWithinMs ?? DEFAULT_START_WITHIN_MS;
     const left = limit - (Date.now() - Date.parse(vm.record.created));
     vm.late = setTimeout(
-      () => void this.#end(vm, "dropped", `no StartVM came within ${limit / 1000} s`),
+      () =>
+        void this.#end(vm, "dropped", `no StartVM came within ${limit / 1000} s`).catch((error: unknown) =>
+          this.#clearUpFailed(vm, error),
+        ),
       Math.min(limit, Math.max(0, left)),
     );
     vm.late.unref();
@@ -233,14 +249,38 @@ export class HypervisorService {
   /** A guest that ends by itself, as its agent does after DestroySandbox, is gone before StopVM comes. */
   #watch(vm: Vm, guest: RunningGuest): void {
     vm.guest = guest;
+    this.#tie(vm);
     void guest.ended.then(
       () => {
         if (vm.end !== undefined) return;
         this.#forget(vm);
         this.#tell(vm.record, "ended");
       },
-      (error: unknown) => this.#tell(vm.record, "failed", { reason: `clear up: ${describeError(error)}` }),
+      (error: unknown) => this.#clearUpFailed(vm, error),
     );
+  }
+
+  /** A shim that was killed calls no StopVM, and no other process of Kata does. */
+  #tie(vm: Vm): void {
+    const { runtime } = vm.record;
+    if (runtime === undefined) return;
+    const untie = new AbortController();
+    vm.untie = untie;
+    const { runtimeEnd = processEnd } = this.#options;
+    runtimeEnd(runtime, untie.signal).then(
+      () => {
+        if (!untie.signal.aborted && vm.end === undefined) {
+          this.#end(vm, "dropped", "its runtime has ended").catch((error: unknown) => this.#clearUpFailed(vm, error));
+        }
+      },
+      (error: unknown) => {
+        if (!untie.signal.aborted) this.#clearUpFailed(vm, error);
+      },
+    );
+  }
+
+  #clearUpFailed(vm: Vm, error: unknown): void {
+    this.#tell(vm.record, "failed", { reason: `clear up: ${describeError(error)}` });
   }
 
   #tell(record: VmRecord, event: HypervisorEvent["event"], more: { reason?: string; ms?: number } = {}): void {

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { parseIdentity, type ProcessIdentity } from "../guest/identity.ts";
 import { isGuestId } from "../guest/layout.ts";
 import { parseVmId, type VmSpec } from "./vm-spec.ts";
 
@@ -18,6 +19,8 @@ export interface VmRecord {
   /** ISO 8601. */
   readonly created: string;
   readonly stage: VmStage;
+  /** The shim that started it; absent for other callers. */
+  readonly runtime?: ProcessIdentity | undefined;
 }
 
 const SUFFIX = ".json";
@@ -60,11 +63,12 @@ export class VmRecords {
 /** Reads what {@link VmRecords.write} wrote; undefined for anything else. */
 export function parseVmRecord(text: string): VmRecord | undefined {
   try {
-    const { spec, guest, created, stage } = JSON.parse(text) as VmRecord;
+    const { spec, guest, created, stage, runtime } = JSON.parse(text) as VmRecord;
     parseVmId(spec.id);
     if (!isGuestId(guest) || !["created", "starting", "running"].includes(stage)) return undefined;
     if (typeof created !== "string" || typeof spec.networkNamespace !== "string") return undefined;
-    return { spec, guest, created, stage };
+    const tied = parseIdentity(runtime);
+    return { spec, guest, created, stage, ...(tied === undefined ? {} : { runtime: tied }) };
   } catch {
     return undefined;
   }

@@ -229,6 +229,67 @@ describe("the hypervisor service", () => {
   });
 });
 
+describe("a guest whose shim", () => {
+  const shim = { pid: 4242, startTime: "1", bootId: "b" };
+
+  it("was killed ends, as nobody else asks for it", async () => {
+    const killed = Promise.withResolvers<void>();
+    const dropped = Promise.withResolvers<HypervisorEvent>();
+    const seen: unknown[] = [];
+    const vms = service({
+      runtimeEnd: (runtime) => {
+        seen.push(runtime);
+        return killed.promise;
+      },
+      onEvent: (event) => {
+        if (event.event === "dropped") dropped.resolve(event);
+      },
+    });
+    vms.create(request("one"));
+    await vms.start({ id: "one" }, calling(), shim);
+    expect(seen).toEqual([shim]);
+    killed.resolve();
+    expect(await dropped.promise).toMatchObject({ sandbox: "one", reason: "its runtime has ended" });
+    expect(machine.guests.get("00000001")?.stops).toBe(1);
+    expect([vms.size, readdirSync(folder)]).toEqual([0, []]);
+  });
+
+  it("asks for its end is watched no longer", async () => {
+    let signal: AbortSignal | undefined;
+    const runtimeEnd: HypervisorOptions["runtimeEnd"] = (_runtime, given) => {
+      signal = given;
+      return new Promise((_resolve, reject) => {
+        given.addEventListener("abort", () => reject(given.reason as Error), { once: true });
+      });
+    };
+    const vms = service({ runtimeEnd });
+    vms.create(request("one"));
+    await vms.start({ id: "one" }, calling(), shim);
+    expect(signal?.aborted).toBe(false);
+    await vms.stop({ id: "one" });
+    expect(signal?.aborted).toBe(true);
+    expect(kinds()).toEqual(["created one", "starting one", "started one", "stopped one"]);
+  });
+
+  it("ended while no server ran ends with the next server", async () => {
+    const runtimeEnd: HypervisorOptions["runtimeEnd"] = () => new Promise(() => {});
+    const before = service({ runtimeEnd });
+    before.create(request("one"));
+    await before.start({ id: "one" }, calling(), shim);
+    await before.close();
+    // That process is none of this machine's.
+    const dropped = Promise.withResolvers<HypervisorEvent>();
+    const after = service({
+      onEvent: (event) => {
+        if (event.event === "dropped") dropped.resolve(event);
+      },
+    });
+    await after.recover();
+    expect(await dropped.promise).toMatchObject({ sandbox: "one", reason: "its runtime has ended" });
+    expect([after.size, readdirSync(folder)]).toEqual([0, []]);
+  });
+});
+
 describe("a service that starts anew", () => {
   it("finds what runs, what was asked for, and drops the rest", async () => {
     const before = service();

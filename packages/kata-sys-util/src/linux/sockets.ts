@@ -4,12 +4,13 @@ import { Socket } from "../constants.ts";
 import { Errno } from "../errno.ts";
 import { hasCode, SysError } from "../error.ts";
 import type { LibC } from "../native.ts";
-import type { ReceivedMessage, SocketCalls, VsockAddress } from "../syscalls.ts";
+import type { PeerCredentials, ReceivedMessage, SocketCalls, VsockAddress } from "../syscalls.ts";
 import { cString } from "./path.ts";
 
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const SO_ERROR = 4;
+const SO_PEERCRED = 17;
 const MSG_TRUNC = 0x20;
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
@@ -120,6 +121,12 @@ export function socketCalls(libc: () => LibC): SocketCalls {
       const length = Buffer.from([4, 0, 0, 0]);
       libc().call("getsockopt", undefined, fd, SOL_SOCKET, SO_ERROR, value, length);
       return value.readInt32LE(0);
+    },
+    peerCredentials: (fd) => {
+      const value = libc().alloc("ucred");
+      const length = Buffer.from([value.length, 0, 0, 0]);
+      libc().call("getsockopt", undefined, fd, SOL_SOCKET, SO_PEERCRED, value, length);
+      return libc().decode("ucred", value) as PeerCredentials;
     },
     vsockLocalAddress: (fd) => vsockAddress("getsockname", fd),
     vsockPeerAddress: (fd) => vsockAddress("getpeername", fd),
