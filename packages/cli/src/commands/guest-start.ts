@@ -5,6 +5,7 @@ import { type Context, note, print } from "../context.ts";
 import { NacreError } from "../error.ts";
 import type { Guest } from "../guest/guest.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
+import { shellOptions } from "../guest/shell.ts";
 import { startGuest } from "../guest/start.ts";
 import { inspectOptions } from "../inspect/inspected.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
@@ -29,6 +30,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
       help: "open the debugger of nvrc, kata-agent or confidential-data-hub",
     },
     "inspect-brk": { type: "string", value: "DAEMON", help: "the same, and it goes on only when a debugger is there" },
+    shell: { type: "boolean", help: "let nacre guest console --shell in (devkit); a simulated guest gets busybox" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
     ...QEMU_FLAGS,
   },
@@ -36,12 +38,15 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     await sweepAbandoned(context);
     const options = await guestOptions(flags, context);
     const inspect = inspected(flags.inspect, flags["inspect-brk"]);
+    const shell = flags.shell ? shellOptions(flags.qemu ? "qemu" : "simulated") : undefined;
     const guest = await startNoted(context, {
       ...options,
       ...inspect,
+      ...shell,
       kernelParameters: [
         ...(flags.trace ? [TRACE_PARAMETER] : []),
         ...(inspect?.kernelParameters ?? []),
+        ...(shell?.kernelParameters ?? []),
         ...(options.kernelParameters ?? []),
       ],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),

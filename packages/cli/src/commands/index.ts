@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { doctor } from "./doctor.ts";
 import { exec } from "./exec.ts";
+import { guestConsole } from "./guest-console.ts";
 import { guestList } from "./guest-list.ts";
 import { guestLogs } from "./guest-logs.ts";
 import { guestStart } from "./guest-start.ts";
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   guestList,
   guestStop,
   guestLogs,
+  guestConsole,
   run,
   exec,
   ps,
