@@ -81,6 +81,8 @@ export class UeventSocket implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const abort = (): void => reject(signal.reason as Error);
     signal.addEventListener("abort", abort, { once: true });
+    // It may have been given up while the socket was read, and what is past is not told to listeners.
+    if (signal.aborted) abort();
     this.#watch = this.#sys.poll(this.#fd, { readable: true }, ({ error }) => {
       if (error === undefined) resolve();
       else reject(error);
