@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -11,6 +12,7 @@ import {
 import { dirname, join } from "node:path";
 
 import { listGuests, sweep } from "@nacre/cli";
+import { formatInitdata, InitdataKey } from "@nacre/kbs-protocol";
 import { Health, Hypervisor } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
@@ -154,6 +156,29 @@ describe("nacre hypervisor serve", () => {
     expect(limitsOf(guestOf(agentSocketPath).id)).toEqual({ memory: 640 << 20, cpus: 2 });
     expect(limitsOf(guestOf(bare.agentSocketPath).id)).toEqual({ memory: 600 << 20, cpus: 1 });
     expect(limitsOf(guestOf(small.agentSocketPath).id)).toEqual({ memory: 512 << 20, cpus: 1 });
+  });
+
+  it("gives the agent a pod's initdata, which the policy in force then comes from", async () => {
+    // The server's own policy allows the exec that the document's does not name.
+    const vms = await start(...MIRROR);
+    const initdata = formatInitdata({ algorithm: "sha256", data: new Map([[InitdataKey.POLICY as string, POLICY]]) });
+    const { id, create_vm: _, ...bodies } = plan("told");
+    const pods = new GoPods(vms.socket, [{ id, ...bodies, create_vm: createVmBody(id, { cc_init_data: initdata }) }]);
+    try {
+      const [started] = await pods.all("started");
+      await registryFor(started?.socket ?? "");
+      const log = guestOf(started?.socket ?? "").log();
+      expect(log).toContain(createHash("sha256").update(initdata).digest("hex"));
+      pods.go();
+      await pods.all("running");
+      pods.go();
+      const [over] = await pods.all("over");
+      expect([over?.error, over?.stdout, over?.exec_code]).toEqual([undefined, "out of told\nbye\n", 7]);
+      expect(over?.exec_message).toBe('"ExecProcessRequest is blocked by policy: "');
+    } finally {
+      await pods.close();
+    }
+    await expect(vms.create("two", { cc_init_data: 'version = "0.9"' })).rejects.toThrow("cc_init_data: initdata");
   });
 
   it("has its socket before StartVM returns, and none before", async () => {

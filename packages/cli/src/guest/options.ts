@@ -34,8 +34,9 @@ export interface StartGuestOptions {
   /** The whole configuration of the Confidential Data Hub, in place of one made from `registries` and `extraRoots`. */
   readonly hubConfig?: string | ((network: GuestNetwork) => string);
   /**
-   * The whole initdata document (TOML), in place of one made from the policy and the hub's configuration; none of those
-   * may be given with it.
+   * The whole initdata document (TOML). A virtual machine's takes the place of one made from the policy and the hub's
+   * configuration, so that none of those may be given with it. A simulated guest has them as files of its own, in force
+   * where the document says nothing.
    */
   readonly initdata?: string | Uint8Array;
   /** Memory of the guest with its containers, in bytes. Default: no limit; of a virtual machine: 2 GiB. */
@@ -104,7 +105,7 @@ export function checkOptions(options: StartGuestOptions): void {
     }
   }
   for (const key of ["policy", "registries", "extraRoots", "hubConfig"] as const) {
-    if (options.initdata !== undefined && options[key] !== undefined) {
+    if (kind === "qemu" && options.initdata !== undefined && options[key] !== undefined) {
       throw new NacreError("usage", `${key}: part of initdata, which is given as a whole`);
     }
   }

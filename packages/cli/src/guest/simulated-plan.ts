@@ -44,10 +44,10 @@ export async function simulatedPlan(
 
 function ownFiles(network: GuestNetwork, options: StartGuestOptions): readonly ExtraFile[] {
   const { initdata } = options;
-  const hubConfig = initdata === undefined ? hubConfigOf(network, options) : hubConfigIn(initdata);
+  // The same as in initdata, for those who look up where the guest pulls from; inside, initdata's comes first.
+  const told = initdata === undefined ? undefined : hubConfigIn(initdata);
   return [
-    // The same as in initdata, for those who look up where the guest pulls from; inside, initdata's comes first.
-    ...(hubConfig === undefined ? [] : [{ path: HUB_CONFIG_PATH, content: hubConfig }]),
+    { path: HUB_CONFIG_PATH, content: told ?? hubConfigOf(network, options) },
     ...(options.policy === undefined ? [] : [{ path: POLICY_PATH, content: options.policy }]),
     ...(options.files ?? []),
   ];

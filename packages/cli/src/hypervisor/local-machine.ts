@@ -73,9 +73,6 @@ export class LocalMachine implements GuestMachine {
         `image: expected one for a ${kind} guest, got ${JSON.stringify(spec.image)} for a ${image.kind} one`,
       );
     }
-    if (spec.initdata !== undefined) {
-      throw new RpcError(Code.UNIMPLEMENTED, "CreateVM: cc_init_data: guests of this server take no initdata yet");
-    }
     if (spec.networkNamespace !== "") checkNamespace(spec.networkNamespace);
   }
 
@@ -98,8 +95,13 @@ export class LocalMachine implements GuestMachine {
     const kind = image?.kind ?? KINDS.find((known) => known === spec.machineType) ?? defaultKind;
     const asked = spec.memoryBytes ?? this.#options.memoryBytes;
     const cpus = spec.vcpus ?? this.#options.cpus;
+    // A virtual machine gets everything by initdata; a document that is the pod's is not to be added to.
+    const { kernelParameters = [], startTimeoutMs } = guest;
+    const own = startTimeoutMs === undefined ? { kernelParameters } : { kernelParameters, startTimeoutMs };
+    const { initdata } = spec;
     return {
-      ...guest,
+      ...(kind === "qemu" && initdata !== undefined ? own : guest),
+      ...(initdata === undefined ? {} : { initdata }),
       stateRoot,
       kind,
       ...(asked === undefined ? {} : { memoryBytes: Math.max(asked, minMemoryBytes) }),

@@ -182,7 +182,8 @@ export class HypervisorService {
       this.#tell(vm.record, "starting");
       guest = await machine.start(vm.record, signal);
       signal.throwIfAborted();
-      vm.record = { ...vm.record, stage: "running" };
+      // The document is on the guest's device by now.
+      vm.record = { ...vm.record, stage: "running", spec: { ...vm.record.spec, initdata: undefined } };
       records.write(vm.record);
     } catch (error) {
       // Whoever asked for the end waits for this, and its reason is the one to tell.

@@ -1,6 +1,8 @@
+import { MAX_DOCUMENT, parseInitdata } from "@nacre/kbs-protocol";
 import { Code, type hypervisor } from "@nacre/protocols";
 import { RpcError } from "@nacre/ttrpc";
 
+import { describeError } from "../error.ts";
 import { MAX_CPUS } from "../guest/options.ts";
 
 /** What the Go runtime puts into a request (kata-agent, 9.2); values are texts, and empty where it knows none. */
@@ -16,8 +18,6 @@ const MAX_NAME = 253;
 const MAX_PATH = 4096;
 /** Names of images and machine types, which people choose. */
 const MAX_CHOICE = 255;
-/** Documents hold a policy and two configurations; the runtime's own message may have 4 MiB. */
-export const MAX_INITDATA: number = 1 << 20;
 const MIB: number = 1 << 20;
 /** The runtime counts memory in 32 bits of MiB. */
 const MAX_MEMORY_MIB: number = 2 ** 32 - 1;
@@ -60,7 +60,7 @@ export function parseVmSpec(request: hypervisor.CreateVMRequest): VmSpec {
     throw invalid(`${PREFIX}default_gpus: expected 0, as these guests have none, got ${JSON.stringify(gpus)}`);
   }
   const mebibytes = amount(text(`${PREFIX}default_memory`, MAX_CHOICE), `${PREFIX}default_memory`, MAX_MEMORY_MIB);
-  const initdata = text(`${PREFIX}cc_init_data`, MAX_INITDATA);
+  const initdata = text(`${PREFIX}cc_init_data`, MAX_DOCUMENT);
   return {
     id: parseVmId(request.id),
     pod: text(SANDBOX_NAME, MAX_NAME),
@@ -69,7 +69,7 @@ export function parseVmSpec(request: hypervisor.CreateVMRequest): VmSpec {
     image: text(`${PREFIX}image`, MAX_CHOICE),
     vcpus: amount(text(`${PREFIX}default_vcpus`, MAX_CHOICE), `${PREFIX}default_vcpus`, MAX_CPUS),
     memoryBytes: mebibytes === undefined ? undefined : mebibytes * MIB,
-    initdata: initdata === "" ? undefined : initdata,
+    initdata: initdata === "" ? undefined : checkedInitdata(initdata),
     networkNamespace: networkNamespacePath(request.networkNamespacePath),
   };
 }
@@ -90,6 +90,16 @@ function amount(text: string, key: string, most: number): number | undefined {
   const value = /^\d{1,10}$/u.test(text) ? Number(text) : Number.NaN;
   if (!(value <= most)) throw invalid(`${key}: expected a whole number up to ${most}, got ${shown(text)}`);
   return value === 0 ? undefined : value;
+}
+
+/** A document that the agent would refuse is refused before there is one. */
+function checkedInitdata(document: string): string {
+  try {
+    parseInitdata(Buffer.from(document));
+  } catch (error) {
+    throw invalid(`${PREFIX}cc_init_data: ${describeError(error)}`);
+  }
+  return document;
 }
 
 function networkNamespacePath(path: string): string {

@@ -40,8 +40,12 @@ describe("initdata of a guest", () => {
     expect(() => hubConfigIn("version = 1")).toThrow("initdata document cannot be used");
   });
 
-  it.each(["policy", "registries", "extraRoots", "hubConfig"] as const)("takes no %s beside it", (key) => {
-    const value = key === "policy" || key === "hubConfig" ? "text" : [];
-    expect(() => checkOptions({ initdata: "x", [key]: value })).toThrow(`${key}: part of initdata`);
-  });
+  it.each(["policy", "registries", "extraRoots", "hubConfig"] as const)(
+    "of a virtual machine takes no %s beside it",
+    (key) => {
+      const value = key === "policy" || key === "hubConfig" ? "text" : [];
+      expect(() => checkOptions({ initdata: "x", [key]: value })).not.toThrow();
+      expect(() => checkOptions({ kind: "qemu", initdata: "x", [key]: value })).toThrow(`${key}: part of initdata`);
+    },
+  );
 });

@@ -75,6 +75,18 @@ describe("the guests of a server", () => {
     });
   });
 
+  it("have a pod's initdata: beside the server's files, or in a virtual machine alone", () => {
+    const asked = spec({ initdata: "document" });
+    expect(machine().guestOptions(asked)).toEqual({ ...common, kind: "simulated", initdata: "document" });
+    const guest = { policy: "package agent_policy\n", registries: [], kernelParameters: ["agent.log=debug"] };
+    expect(machine({ kind: "qemu", qemu: {}, guest }).guestOptions(asked)).toEqual({
+      stateRoot: "/run/state",
+      kind: "qemu",
+      kernelParameters: ["agent.log=debug"],
+      initdata: "document",
+    });
+  });
+
   it("have the memory and processors that a pod asks for, within bounds", () => {
     const asked = spec({ memoryBytes: 1 << 30, vcpus: 1000 });
     expect(machine({ cpus: 1 }).guestOptions(asked)).toMatchObject({ memoryBytes: 1 << 30, cpus: 1000 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -61,6 +61,16 @@ describe("the hypervisor service", () => {
     expect(machine.guests.get("00000001")?.stops).toBe(1);
     expect(kinds()).toEqual(["created one", "starting one", "started one", "stopped one"]);
     expect([vms.size, readdirSync(folder)]).toEqual([0, []]);
+  });
+
+  it("keeps a pod's initdata no longer than it takes to start", async () => {
+    const vms = service();
+    const initdata = 'algorithm = "sha256"\nversion = "0.1.0"\n[data]\n';
+    vms.create(request("one", { "io.katacontainers.config.hypervisor.cc_init_data": initdata }));
+    expect(readFileSync(join(folder, "one.json"), "utf8")).toContain("sha256");
+    await vms.start({ id: "one" }, calling());
+    expect(machine.started[0]?.spec.initdata).toBe(initdata);
+    expect(readFileSync(join(folder, "one.json"), "utf8")).not.toContain("sha256");
   });
 
   it("tells its version", () => {

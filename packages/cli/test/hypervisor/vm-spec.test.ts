@@ -1,9 +1,14 @@
+import { formatInitdata, InitdataKey, MAX_DOCUMENT } from "@nacre/kbs-protocol";
 import { Code } from "@nacre/protocols";
 import { RpcError } from "@nacre/ttrpc";
 import { describe, expect, it } from "vitest";
 
-import { MAX_INITDATA, parseVmId, parseVmSpec } from "../../src/hypervisor/vm-spec.ts";
+import { parseVmId, parseVmSpec } from "../../src/hypervisor/vm-spec.ts";
 
+const INITDATA = formatInitdata({
+  algorithm: "sha384",
+  data: new Map([[InitdataKey.POLICY as string, "package agent_policy\n"]]),
+});
 const PREFIX = "io.katacontainers.config.hypervisor.";
 const request = (annotations: Record<string, string>, change: Record<string, string> = {}) => ({
   id: "0123456789abcdef".repeat(4),
@@ -36,7 +41,7 @@ describe("parseVmSpec", () => {
         [`${PREFIX}default_memory`]: "512",
         [`${PREFIX}default_gpus`]: "0",
         [`${PREFIX}default_gpu_model`]: "",
-        [`${PREFIX}cc_init_data`]: 'version = "0.1.0"\n',
+        [`${PREFIX}cc_init_data`]: INITDATA,
       }),
     );
     expect(spec).toEqual({
@@ -47,7 +52,7 @@ describe("parseVmSpec", () => {
       image: "small",
       vcpus: 2,
       memoryBytes: 512 * 1024 * 1024,
-      initdata: 'version = "0.1.0"\n',
+      initdata: INITDATA,
       networkNamespace: "/var/run/netns/cni-1",
     });
   });
@@ -89,11 +94,19 @@ describe("parseVmSpec", () => {
   });
 
   it("refuses texts beyond their limits, without repeating them", () => {
-    const long = "x".repeat(MAX_INITDATA + 1);
-    expect(refusal({ [`${PREFIX}cc_init_data`]: long })).toBe(
-      `${PREFIX}cc_init_data: expected at most ${MAX_INITDATA} bytes, got ${MAX_INITDATA + 1}`,
+    expect(refusal({ [`${PREFIX}cc_init_data`]: "x".repeat(MAX_DOCUMENT + 1) })).toBe(
+      `${PREFIX}cc_init_data: expected at most ${MAX_DOCUMENT} bytes, got ${MAX_DOCUMENT + 1}`,
     );
     expect(refusal({ "io.kubernetes.cri.sandbox-name": "x".repeat(254) })).toContain("at most 253 bytes");
+  });
+
+  it("refuses documents that no agent would take", () => {
+    const initdata = (document: string): string => refusal({ [`${PREFIX}cc_init_data`]: document });
+    expect(initdata("not toml")).toMatch(/^io\.katacontainers\.config\.hypervisor\.cc_init_data: initdata/u);
+    expect(initdata(INITDATA.replace("0.1.0", "0.2.0"))).toContain("version");
+    expect(initdata(INITDATA.replace("sha384", "md5"))).toContain('expected one of sha256, sha384, sha512, got "md5"');
+    // The runtime has decoded the pod's annotation.
+    expect(initdata(Buffer.from(INITDATA).toString("base64"))).toContain("initdata");
   });
 
   it("refuses paths that lead nowhere certain", () => {
