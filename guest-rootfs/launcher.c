@@ -6,6 +6,8 @@
  * static program reads neither, and passes neither on.
  */
 
+#include <linux/magic.h>
+
 #include "syscall.h"
 
 #define AT_FDCWD -100
@@ -16,6 +18,8 @@
 #define F_GETFD 1
 #define MS_NOSUID 2
 #define MS_NOEXEC 8
+#define MS_BIND 4096
+#define MS_MOVE 8192
 #define REBOOT_MAGIC1 0xfee1dead
 #define REBOOT_MAGIC2 672274793
 #define REBOOT_POWER_OFF 0x4321fedc
@@ -84,6 +88,30 @@ static long open(const char *path)
 	return call(__NR_openat, AT_FDCWD, (long)path, O_RDWR | O_NOCTTY, 0, 0);
 }
 
+/*
+ * An initramfs is the kernel's first mount, which pivot_root(2) refuses to leave; a container could not be given a root
+ * of its own. The same files, mounted once more over it, are a mount like any other. /run only lends its name.
+ */
+static void leave_rootfs(void)
+{
+	long status[32];
+	long error = call(__NR_statfs, (long)"/", (long)status, 0, 0, 0);
+
+	if (error < 0)
+		die("statfs /", error);
+	if (status[0] != TMPFS_MAGIC && status[0] != RAMFS_MAGIC)
+		return;
+	error = call(__NR_mount, (long)"/", (long)"/run", 0, MS_BIND, 0);
+	if (error >= 0)
+		error = call(__NR_chdir, (long)"/run", 0, 0, 0, 0);
+	if (error >= 0)
+		error = call(__NR_mount, (long)".", (long)"/", 0, MS_MOVE, 0);
+	if (error >= 0)
+		error = call(__NR_chroot, (long)".", 0, 0, 0, 0);
+	if (error < 0)
+		die("mount the initramfs over itself", error);
+}
+
 /* Node aborts without a word when it finds no open stdio and no /dev/null; an initramfs or a bare root has neither. */
 static void mount_dev(void)
 {
@@ -119,8 +147,10 @@ __attribute__((noreturn)) void _start(void)
 {
 	is_first = call(__NR_getpid, 0, 0, 0, 0, 0) == 1;
 	/* Elsewhere it is somebody's machine, where nothing is mounted or ended; the program behind says what it is. */
-	if (is_first)
+	if (is_first) {
+		leave_rootfs();
 		mount_dev();
+	}
 	open_stdio();
 	call(__NR_close_range, FIRST_NOT_STDIO, ~0U, 0, 0, 0);
 	die("execve " NODE, call(__NR_execve, (long)NODE, (long)arguments, (long)environment, 0, 0));

@@ -49,7 +49,7 @@ afterAll(() => {
 beforeEach(() => {
   root = join(folder.path, "root");
   rmSync(root, { recursive: true, force: true });
-  for (const path of ["usr/bin", "dev"]) mkdirSync(join(root, path), { recursive: true });
+  for (const path of ["usr/bin", "dev", "run"]) mkdirSync(join(root, path), { recursive: true });
   copyFileSync(buildProgram("launcher"), join(root, "init"));
   copyFileSync(join(folder.path, "witness"), join(root, "usr/bin/node"));
 });
@@ -77,6 +77,19 @@ describe("the launcher", () => {
   it("opens stdio where there is none and /dev is empty", () => {
     expect(asFirst(["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]).status).toBe(0);
     expect(witnessed()).toEqual(SPELT_OUT);
+  });
+
+  it("starts from an initramfs as from any root", () => {
+    // Copied into a tmpfs, which ends with the outer namespace; what the witness wrote there is read before.
+    const script = `mount -t tmpfs t "$1" && cp -a "$2/." "$1" || exit
+      unshare --pid --fork --kill-child chroot "$1" /init single
+      cat "$1/witness"; grep -c " $1 " /proc/self/mountinfo`;
+    const [inside, args] = [join(folder.path, "tmpfs"), ["--mount", "/bin/sh"]];
+    mkdirSync(inside, { recursive: true });
+    writeFileSync(join(root, "dev/null"), "");
+    const { stdout } = spawnSync("/usr/bin/unshare", [...args, "-c", script, "sh", inside, root], { encoding: "utf8" });
+    // Mounted once more over itself: the kernel's first mount has no parent, this one has.
+    expect(stdout.trim().split("\n")).toEqual([...SPELT_OUT, "2"]);
   });
 
   it("passes no other descriptor on", () => {

@@ -1,11 +1,9 @@
-import { readFileSync } from "node:fs";
-
 import type { Tracer } from "@nacre/protocols";
 
 import { type Agent, AGENT_ARGV, type AgentEnd, describeEnd, startAgent } from "./agent.ts";
 import { NvrcError } from "./error.ts";
 import type { GuestEnd } from "./guest-end.ts";
-import { oomKills } from "./memory.ts";
+import { exhausted, oomKills } from "./exhausted.ts";
 import type { Ports } from "./ports.ts";
 import type { PowerRequests } from "./power-request.ts";
 import { READY_SOCKET, ReadySocket } from "./ready-socket.ts";
@@ -34,7 +32,7 @@ export async function superviseAgent(
   requests: Pick<PowerRequests, "handle">,
   options: SupervisionOptions,
 ): Promise<void> {
-  const before = currentOomKills();
+  const killsBefore = oomKills();
   using socket = new ReadySocket(sys, options.readySocket);
   const environment = { ...options.environment, NOTIFY_SOCKET: options.readySocket };
   const agent = await tracer.step("agent", startAgent(effects, environment, options.argv));
@@ -45,10 +43,12 @@ export async function superviseAgent(
     if (!requested) terminate(agent, end.fail, options.terminateDeadlineMs);
     requested = true;
   };
+  void socket.ready.then(() => log.info("kata-agent is ready"));
   await tracer.step("agent-ready", readiness(agent, socket.ready, options.readyDeadlineMs));
-  log.info("kata-agent is ready");
   const how = await agent.ended;
-  if (!requested && !isClean(how)) throw unexpectedEnd(how, currentOomKills() - before);
+  if (!requested && !isClean(how)) {
+    throw new NvrcError("agent", `kata-agent ended with ${describeEnd(how)}${await exhausted(sys, killsBefore)}`);
+  }
   log.info(`kata-agent ended with ${describeEnd(how)}`);
   await end.powerOff(isClean(how) ? 0 : 1);
 }
@@ -74,13 +74,4 @@ async function readiness(agent: Agent, ready: Promise<void>, deadlineMs: number)
 
 function isClean(how: AgentEnd): boolean {
   return "code" in how && how.code === 0;
-}
-
-function unexpectedEnd(how: AgentEnd, kills: number): NvrcError {
-  const memory = kills > 0 ? `; memory is exhausted, the kernel ended ${kills} of its processes` : "";
-  return new NvrcError("agent", `kata-agent ended with ${describeEnd(how)}${memory}`);
-}
-
-function currentOomKills(): number {
-  return oomKills(readFileSync("/proc/vmstat", "latin1"));
 }

@@ -6,8 +6,8 @@ import { linuxSyscalls, recordingEffects } from "@nacre/kata-sys-util";
 import { Tracer } from "@nacre/protocols";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+import { exhausted, oomKills, parseOomKills } from "../src/exhausted.ts";
 import { Log } from "../src/log.ts";
-import { oomKills } from "../src/memory.ts";
 import { superviseAgent } from "../src/supervise.ts";
 
 const sys = linuxSyscalls();
@@ -164,9 +164,31 @@ describe("superviseAgent", () => {
   });
 });
 
-describe("oomKills", () => {
+describe("exhausted", () => {
+  const status = {
+    type: 0,
+    bsize: 4096,
+    blocks: 9n,
+    bfree: 9n,
+    bavail: 9n,
+    files: 9n,
+    ffree: 9n,
+    namelen: 255,
+    flags: 0,
+  };
+  const answer = (change: object, kills: number): Promise<string> =>
+    exhausted({ statfs: async () => ({ ...status, ...change }) }, oomKills() - kills);
+
+  it("names what has run out", async () => {
+    expect(await answer({}, 0)).toBe("");
+    expect(await answer({ bavail: 0n }, 0)).toBe("; /run is full");
+    expect(await answer({ ffree: 0n }, 2)).toBe(
+      "; memory is exhausted, the kernel has ended 2 processes; /run is full",
+    );
+  });
+
   it("reads the kernel's count", () => {
-    expect(oomKills("nr_free_pages 1\noom_kill 3\nx 1\n")).toBe(3);
-    expect(oomKills("nr_free_pages 1\n")).toBe(0);
+    expect(parseOomKills("nr_free_pages 1\noom_kill 3\nx 1\n")).toBe(3);
+    expect(parseOomKills("nr_free_pages 1\n")).toBe(0);
   });
 });
