@@ -17,6 +17,10 @@ export interface Baker {
   /** Kernel parameters, in front of those that open the root. */
   readonly commandLine: readonly string[];
   readonly files: readonly BakerFile[];
+  /** Folder of a GPU's driver (user space, modules, firmware, as they lie in a root) for the extension `gpu`. */
+  readonly gpu?: string;
+  /** Modules beside ours: loaded at boot, or only there for modprobe. */
+  readonly modules: { readonly load: readonly string[]; readonly include: readonly string[] };
 }
 
 export interface BakerKernel {
@@ -34,10 +38,17 @@ export interface BakerFile {
   readonly mode: number;
 }
 
-export const NO_BAKER: Baker = { certificates: [], commandLine: [], files: [] };
+export const NO_BAKER: Baker = {
+  certificates: [],
+  commandLine: [],
+  files: [],
+  modules: { load: [], include: [] },
+};
 
 /** Parameters that decide which root is opened and what runs first: the build's own. */
 const RESERVED = /^(?:dm[-_]mod\.create|root|rootflags|rootfstype|rdinit|init|initrd)(?:=|$)/u;
+
+const KEYS = ["certificates", "policy", "kernel", "commandLine", "files", "gpu", "modules"];
 
 /** Reads a baker's file (README, "A baker's file"); what it names is relative to its folder. Throws for unknown keys. */
 export function readBaker(path: string): Baker {
@@ -46,13 +57,15 @@ export function readBaker(path: string): Baker {
 
 export function parseBaker(text: string, path: string): Baker {
   const at = (file: string): string => resolve(dirname(path), file);
-  const root = fields(JSON.parse(text), path, ["certificates", "policy", "kernel", "commandLine", "files"]);
+  const root = fields(JSON.parse(text), path, KEYS);
   const kernel = root["kernel"];
   return {
     certificates: texts(root["certificates"] ?? [], `${path}: certificates`).map(at),
     ...(root["policy"] === undefined ? {} : { policy: at(asText(root["policy"], `${path}: policy`)) }),
     ...(kernel === undefined ? {} : { kernel: parseKernel(kernel, `${path}: kernel`, at) }),
     commandLine: texts(root["commandLine"] ?? [], `${path}: commandLine`).map((word) => parameter(word, path)),
+    ...(root["gpu"] === undefined ? {} : { gpu: at(asText(root["gpu"], `${path}: gpu`)) }),
+    modules: parseModules(root["modules"] ?? {}, `${path}: modules`),
     files: list(root["files"] ?? [], `${path}: files`).map((file, i) => parseFile(file, `${path}: files[${i}]`, at)),
   };
 }
@@ -106,6 +119,16 @@ function parseKernel(value: unknown, where: string, at: (file: string) => string
     ...(modules === undefined ? {} : { modules: at(asText(modules, `${where}: modules`)) }),
     opensRoot: opensRoot ?? false,
   };
+}
+
+function parseModules(value: unknown, where: string): Baker["modules"] {
+  const { load, include } = fields(value, where, ["load", "include"]);
+  const names = (list: unknown, key: string): readonly string[] =>
+    texts(list ?? [], `${where}: ${key}`).map((name) => {
+      if (/^[A-Za-z0-9_-]+$/u.test(name)) return name;
+      throw new Error(`${where}: ${key}: expected a module's name, got ${JSON.stringify(name)}`);
+    });
+  return { load: names(load, "load"), include: names(include, "include") };
 }
 
 function parseFile(value: unknown, where: string, at: (file: string) => string): BakerFile {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 
+import type { Arch } from "./arch.ts";
 import { koffiNativePath } from "../packages/kata-sys-util/scripts/koffi-native.ts";
 import { bundlesOf, DEFAULT_POLICY, type Flavour } from "./flavour.ts";
 import { npmSource, OWN_ORIGIN, own, type Source } from "./origin.ts";
@@ -78,6 +79,7 @@ export const manifest = (options: ManifestOptions): readonly Entry[] => [
   ...folders(),
   ...daemons(options),
   ...containers(options),
+  ...extensions(options),
   ...configuration(options),
 ];
 
@@ -124,10 +126,25 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
 const containers = ({ sources, init }: ManifestOptions): readonly Entry[] => [
   ...(init === "nvrc" ? [] : [program("/usr/sbin/runc", sources.file("runc", "/usr/sbin/runc"))]),
   program("/usr/bin/crun", sources.file("crun", "/usr/bin/crun")),
+  ...pauseBundle(sources.arch),
+];
+
+/** The sandbox's container. */
+export const pauseBundle = (arch: Arch): readonly Entry[] => [
   directory("/pause_bundle"),
   directory("/pause_bundle/rootfs"),
-  program("/pause_bundle/rootfs/pause", own(programPath("pause", sources.arch))),
+  program("/pause_bundle/rootfs/pause", own(programPath("pause", arch))),
   text("/pause_bundle/config.json", `${JSON.stringify(PAUSE_CONFIG)}\n`),
+];
+
+/** What init needs for extensions: the device, and of a GPU's the modules, and targets in the read-only root. */
+const extensions = ({ sources }: ManifestOptions): readonly Entry[] => [
+  program("/usr/sbin/veritysetup", sources.file("cryptsetup-bin", "/sbin/veritysetup")),
+  program("/usr/sbin/ldconfig", sources.file("libc-bin", "/sbin/ldconfig")),
+  program("/usr/sbin/modprobe", sources.file("kmod", "/bin/kmod")),
+  directory("/usr/lib/firmware"),
+  directory("/usr/lib/firmware/nvidia"),
+  text("/etc/ld.so.cache", ""),
 ];
 
 /** Measured configuration. */

@@ -23,8 +23,13 @@ export function withLibraries(manifest: readonly Entry[], sources: Sources): rea
     source,
   }));
   const all = [...manifest, ...libraries];
-  checkPaths(all);
-  return [...all, ...missingFolders(all)].sort((a, b) => (a.path < b.path ? -1 : 1));
+  return withFolders(all);
+}
+
+/** The entries with the folders that nobody listed, by path. Throws for a path twice and for one through a link. */
+export function withFolders(entries: readonly Entry[]): readonly Entry[] {
+  checkPaths(entries);
+  return [...entries, ...missingFolders(entries)].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 function checkPaths(entries: readonly Entry[]): void {

@@ -14,6 +14,11 @@ export interface ImageFile {
   readonly locked: boolean;
   /** Of dm-verity, in hex. */
   readonly rootHash: string;
+  /**
+   * Disks that this root accepts beside its own, by name. A host attaches one with the serial number `extension-<name>` and
+   * adds `kata.extension.<name>.verity_params=<verityParams>` to the command line.
+   */
+  readonly extensions: Readonly<Record<string, { readonly disk: string; readonly verityParams: string }>>;
   /** Of each file, in hex. */
   readonly sha256: Readonly<Record<string, string>>;
 }

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Arch } from "../arch.ts";
+import type { Baker } from "../baker.ts";
 import { data, type Entry, text } from "../manifest.ts";
 import type { Source } from "../origin.ts";
 import { buildProgram } from "../programs.ts";
 import { cpio, type CpioEntry, S_IFDIR, S_IFREG } from "./cpio.ts";
-import { KernelModules, type Module } from "./kernel-modules.ts";
+import { KernelModules, type Module, MODULE_INDEX } from "./kernel-modules.ts";
 
 /** A kernel and its modules. */
 export interface Kernel {
@@ -53,13 +54,21 @@ function onlyOne(folder: string, fits: (name: string) => boolean): string {
   return join(folder, name);
 }
 
-/** Modules of the root, with the list from which init loads them; what stage 1 has loaded already is not there. */
-export function moduleEntries({ modules }: Kernel): readonly Entry[] {
-  const early = new Set(modules?.inOrder(STAGE1_MODULES).map(({ path }) => path));
-  const late = modules?.inOrder(INIT_MODULES).filter(({ path }) => !early.has(path)) ?? [];
+/**
+ * Modules of the root, with the list from which init loads them and the index that modprobe reads; what stage 1 has
+ * loaded already is not there. `more` are a baker's.
+ */
+export function moduleEntries({ modules }: Kernel, more: Baker["modules"]): readonly Entry[] {
+  if (modules === undefined) return [text(INIT_MODULE_LIST, "")];
+  const early = new Set(modules.inOrder(STAGE1_MODULES).map(({ path }) => path));
+  const late = (names: readonly string[]): readonly Module[] =>
+    modules.inOrder(names).filter(({ path }) => !early.has(path));
+  const loaded = late([...INIT_MODULES, ...more.load]);
+  const included = late([...INIT_MODULES, ...more.load, ...more.include]);
   return [
-    ...late.map(({ path, source }) => data(path, source)),
-    text(INIT_MODULE_LIST, late.map(({ path }) => `${path}\n`).join("")),
+    ...included.map(({ path, source }) => data(path, source)),
+    text(INIT_MODULE_LIST, loaded.map(({ path }) => `${path}\n`).join("")),
+    text(join(modules.folder, MODULE_INDEX), modules.index(included)),
   ];
 }
 

@@ -56,6 +56,9 @@ const EXECUTABLES: readonly string[] = [
   "/usr/lib/nacre/nvrc.mjs",
   "/usr/lib64/ld-linux-x86-64.so.2",
   "/usr/sbin/init",
+  "/usr/sbin/ldconfig",
+  "/usr/sbin/modprobe",
+  "/usr/sbin/veritysetup",
 ];
 
 describe.for(FLAVOURS)("the %s image", (flavour) => {
@@ -68,7 +71,8 @@ describe.for(FLAVOURS)("the %s image", (flavour) => {
     expect(image.arch).toBe("x86_64");
     for (const [name, digest] of Object.entries(image.sha256))
       expect([name, sha256(join(image.folder, name))]).toEqual([name, digest]);
-    expect(Object.keys(image.sha256)).toEqual([image.kernel, image.initramfs, image.disk]);
+    const extensions = Object.values(image.extensions).map(({ disk: name }) => name);
+    expect(Object.keys(image.sha256)).toEqual([image.kernel, image.initramfs, image.disk, ...extensions]);
     expect(image.commandLine).toContain(` 0 sha256 ${image.rootHash} `);
   });
 

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 
 import { seeded } from "../../packages/image-puller/test/random.ts";
 
-import { bakerAuthorities, parseBaker, readBaker } from "../../guest-rootfs/baker.ts";
+import { bakerAuthorities, NO_BAKER, parseBaker, readBaker } from "../../guest-rootfs/baker.ts";
 import {
   type Lock,
   lockChanges,
@@ -88,6 +88,8 @@ describe("a baker's file", () => {
         policy: "policy.rego",
         kernel: { image: "/boot/vmlinuz", modules: "lib/modules/6.1", opensRoot: true },
         commandLine: ["loglevel=5", "quiet"],
+        gpu: "driver",
+        modules: { load: ["xfs"], include: ["ib_umad"] },
         files: [
           { path: "/etc/app.conf", source: "app.conf" },
           { path: "/usr/bin/app", source: "app", mode: "0755" },
@@ -100,16 +102,22 @@ describe("a baker's file", () => {
       policy: "/bake/policy.rego",
       kernel: { image: "/boot/vmlinuz", modules: "/bake/lib/modules/6.1", opensRoot: true },
       commandLine: ["loglevel=5", "quiet"],
+      gpu: "/bake/driver",
+      modules: { load: ["xfs"], include: ["ib_umad"] },
       files: [
         { path: "/etc/app.conf", source: "/bake/app.conf", mode: 0o644 },
         { path: "/usr/bin/app", source: "/bake/app", mode: 0o755 },
       ],
     });
-    expect(parseBaker("{}", "/bake/image.json")).toEqual({ certificates: [], commandLine: [], files: [] });
+    expect(parseBaker("{}", "/bake/image.json")).toEqual(NO_BAKER);
   });
 
   it.for([
-    ["an unknown key", { file: [] }, 'expected certificates, policy, kernel, commandLine, files, got "file"'],
+    [
+      "an unknown key",
+      { file: [] },
+      'expected certificates, policy, kernel, commandLine, files, gpu, modules, got "file"',
+    ],
     ["a list where an object belongs", [], "expected an object"],
     [
       "an unknown key of a file",
@@ -128,6 +136,7 @@ describe("a baker's file", () => {
     ["a parameter with a quote", { commandLine: ['a="b'] }, "without blanks and quotes"],
     ["a parameter with a blank", { commandLine: ["a b"] }, "without blanks and quotes"],
     ["the end of the kernel's parameters", { commandLine: ["--"] }, "the build's own"],
+    ["a module by its path", { modules: { load: ["/tmp/a.ko"] } }, "load: expected a module's name"],
     ["a kernel that is a text", { kernel: "vmlinuz" }, "kernel: expected an object"],
     ["opensRoot that is a text", { kernel: { image: "k", opensRoot: "yes" } }, "opensRoot: expected a boolean"],
   ] as const)("refuses %s", ([, value, message]) => {
