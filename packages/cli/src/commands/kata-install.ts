@@ -20,7 +20,7 @@ of others are not touched without --replace, which moves them aside until nacre 
   flags: {
     handler: { type: "string", multiple: true, value: "NAME", help: `${HANDLERS.join(", ")}; default: remote` },
     image: { type: "string", value: "FOLDER", help: "an image that make rootfs has built; all handlers but remote" },
-    kernel: { type: "string", value: "FILE", help: "guest kernel with CONFIG_DM_INIT; default: Kata's own" },
+    kernel: { type: "string", value: "FILE", help: "guest kernel; default: the image's, where that opens the root" },
     qemu: { type: "string", value: "FILE", help: "default: Kata's own, then the distribution's" },
     firmware: { type: "string", value: "FILE", help: "of a confidential guest; default: Kata's own" },
     shim: { type: "string", value: "FILE", help: "containerd-shim-kata-v2; default: where Kata puts it" },

@@ -24,13 +24,11 @@ export const SHIMS: readonly string[] = [
   "/usr/local/bin/containerd-shim-kata-v2",
   "/usr/bin/containerd-shim-kata-v2",
 ];
-const DATA: readonly string[] = ["/opt/kata/share/kata-containers", "/usr/share/kata-containers"];
 const BIN: readonly string[] = ["/opt/kata/bin", "/usr/local/bin", "/usr/bin"];
 
-/** Files that a handler with a virtual machine needs, beside our image. */
+/** Files that a handler with a virtual machine needs, beside our image and its kernel. */
 export interface MachineFiles {
   readonly hypervisor: readonly string[];
-  readonly kernel: readonly string[];
   /** Absent: QEMU's own. */
   readonly firmware?: readonly string[];
 }
@@ -42,17 +40,12 @@ export function machineFiles(handler: Handler): MachineFiles | undefined {
     case "remote":
       return undefined;
     case "qemu":
-      return { hypervisor, kernel: DATA.map((folder) => `${folder}/vmlinux.container`) };
+      return { hypervisor };
     case "qemu-snp":
-      return { hypervisor, kernel: confidentialKernels(), firmware: firmwares("AMDSEV.fd") };
+      return { hypervisor, firmware: firmwares("AMDSEV.fd") };
     case "qemu-tdx":
-      return { hypervisor, kernel: confidentialKernels(), firmware: firmwares("OVMF.inteltdx.fd") };
+      return { hypervisor, firmware: firmwares("OVMF.inteltdx.fd") };
   }
-}
-
-/** From release 4.0 on there is one kernel for both; before, the confidential one had a name of its own. */
-function confidentialKernels(): readonly string[] {
-  return DATA.flatMap((folder) => [`${folder}/vmlinuz-confidential.container`, `${folder}/vmlinuz.container`]);
 }
 
 function firmwares(name: string): readonly string[] {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 
 import { describeError, NacreError } from "../error.ts";
 import { runTool } from "../guest/tool.ts";
@@ -24,7 +24,6 @@ const CONFIG_FOLDER = "/etc/kata-containers/nacre";
 const DEFAULT_CREATE_TIMEOUT = 600;
 /** MiB that a guest has beside what its containers ask for: its daemons, and the unpacked images. */
 const DEFAULT_MEMORY = 512;
-const DISK = "kata-containers.img";
 
 /** What is asked of an installation. Paths are those of the machine that the root becomes. */
 export interface KataInstallOptions {
@@ -113,20 +112,55 @@ function machineConfig(handler: Handler, options: KataInstallOptions): MachineCo
     throw new NacreError("usage", `handler ${handler}: expected --image FOLDER, which make rootfs builds`);
   }
   const folder = resolve(options.image);
+  const image = readImageNames(join(root, folder, "image.json"));
   const firmware =
     files.firmware === undefined && options.firmware === undefined
       ? undefined
       : locate(root, options.firmware, files.firmware ?? [], `the firmware of ${handler}`, "--firmware");
   return {
     hypervisor: locate(root, options.hypervisor, files.hypervisor, "QEMU", "--qemu"),
-    kernel: locate(root, options.kernel, files.kernel, `Kata's kernel for ${handler}`, "--kernel"),
-    image: locate(root, join(folder, DISK), [], "the image", "--image"),
+    kernel: locate(root, options.kernel ?? ownKernel(folder, image), [], "the guest's kernel", "--kernel"),
+    image: locate(root, join(folder, image.disk), [], "the image's disk", "--image"),
     firmware,
     verity: readRootHash(root, folder),
     kernelParams,
     memory,
     vcpus,
   };
+}
+
+/**
+ * The kernel that the image was built for. Kata's runtime takes no initramfs beside an image, so that the kernel must
+ * open the root by itself.
+ */
+function ownKernel(folder: string, image: ImageNames): string {
+  if (!image.needsInitramfs) return join(folder, image.kernel);
+  throw new NacreError(
+    "environment",
+    `${folder}: expected an image whose kernel opens the root by itself (CONFIG_DM_INIT), got one that needs an initramfs; bake one with such a kernel (make rootfs BAKER=), or give --kernel`,
+  );
+}
+
+/** Names of the files beside image.json. */
+interface ImageNames {
+  readonly kernel: string;
+  readonly disk: string;
+  readonly needsInitramfs: boolean;
+}
+
+function readImageNames(path: string): ImageNames {
+  let fields: Record<string, unknown>;
+  try {
+    fields = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  } catch (cause) {
+    throw new NacreError("input", `${path}: expected what make rootfs writes`, { cause });
+  }
+  const name = (key: string): string => {
+    const value = fields[key];
+    if (typeof value === "string" && value !== "" && basename(value) === value) return value;
+    throw new NacreError("input", `${path}: ${key}: expected the name of a file, got ${JSON.stringify(value)}`);
+  };
+  return { kernel: name("kernel"), disk: name("disk"), needsInitramfs: fields["initramfs"] !== undefined };
 }
 
 /** An image's folder has one root hash file, named after its flavour. */

@@ -74,7 +74,7 @@ function machineSettings({ handler, machine }: RuntimeConfig): readonly Setting[
   return [
     ["path", hypervisor, "QEMU"],
     ["valid_hypervisor_paths", [hypervisor], "no annotation chooses another"],
-    ["kernel", kernel, "must have CONFIG_DM_INIT and EROFS built in, as Kata's own kernels"],
+    ["kernel", kernel, "the one that the image was built for: it opens the root by itself (CONFIG_DM_INIT)"],
     ["image", image, "the measured root: data on partition 1, hash tree on partition 2"],
     ["rootfs_type", "erofs", "what the image is"],
     ["kernel_verity_params", verity, "from the image's root hash file: a root that differs does not boot"],

@@ -51,9 +51,10 @@ describe("nacre kata install", () => {
 
   it("adds handlers to those that are there", async () => {
     put("/opt/kata/bin/qemu-system-x86_64");
-    put("/opt/kata/share/kata-containers/vmlinuz-confidential.container");
     put("/opt/kata/share/ovmf/AMDSEV.fd");
     put("/srv/nacre/kata-containers.img");
+    put("/srv/nacre/vmlinuz");
+    put("/srv/nacre/image.json", JSON.stringify({ flavour: "kata", kernel: "vmlinuz", disk: "kata-containers.img" }));
     put("/srv/nacre/root_hash_kata.txt", `${VERITY}\n`);
     put("/etc/containerd/config.toml", 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\n');
     await install();
@@ -72,7 +73,7 @@ describe("nacre kata install", () => {
       hypervisor: {
         qemu: {
           path: "/opt/kata/bin/qemu-system-x86_64",
-          kernel: "/opt/kata/share/kata-containers/vmlinuz-confidential.container",
+          kernel: "/srv/nacre/vmlinuz",
           firmware: "/opt/kata/share/ovmf/AMDSEV.fd",
           image: "/srv/nacre/kata-containers.img",
           kernel_verity_params: VERITY,
@@ -105,14 +106,26 @@ describe("nacre kata install", () => {
     await expect(install({ shim: "/usr/bin/none" })).rejects.toThrow(
       `the Kata shim: expected a file /usr/bin/none below ${root}; see --shim`,
     );
-    put("/srv/nacre/kata-containers.img");
     const qemu = { handlers: ["qemu-tdx"], image: "/srv/nacre" } as const;
+    const image = (fields: object): void => put("/srv/nacre/image.json", JSON.stringify(fields));
+    const names = { kernel: "vmlinuz", disk: "kata-containers.img" };
+    await expect(install(qemu)).rejects.toThrow("/srv/nacre/image.json: expected what make rootfs writes");
+    image({ ...names, kernel: "../vmlinuz" });
+    await expect(install(qemu)).rejects.toThrow('kernel: expected the name of a file, got "../vmlinuz"');
+    image({ ...names, initramfs: "stage1.cpio" });
     await expect(install(qemu)).rejects.toThrow("the firmware of qemu-tdx: expected a file /opt/kata/share/ovmf/");
     put("/usr/share/ovmf/OVMF.inteltdx.fd");
     await expect(install(qemu)).rejects.toThrow("QEMU: expected a file /opt/kata/bin/qemu-system-x86_64 or");
     put("/usr/bin/qemu-system-x86_64");
-    await expect(install(qemu)).rejects.toThrow("Kata's kernel for qemu-tdx: expected a file");
-    put("/usr/share/kata-containers/vmlinuz.container");
+    await expect(install(qemu)).rejects.toThrow("expected an image whose kernel opens the root by itself");
+    await expect(install({ ...qemu, kernel: "/boot/k" })).rejects.toThrow(
+      "the guest's kernel: expected a file /boot/k",
+    );
+    image(names);
+    await expect(install(qemu)).rejects.toThrow("the guest's kernel: expected a file /srv/nacre/vmlinuz");
+    put("/srv/nacre/vmlinuz");
+    await expect(install(qemu)).rejects.toThrow("the image's disk: expected a file /srv/nacre/kata-containers.img");
+    put("/srv/nacre/kata-containers.img");
     await expect(install(qemu)).rejects.toThrow("/srv/nacre: expected one root_hash_<flavour>.txt, got 0");
     put("/srv/nacre/root_hash_kata.txt", "root_hash=x");
     await expect(install(qemu)).rejects.toThrow("root hash file /srv/nacre/root_hash_kata.txt");
