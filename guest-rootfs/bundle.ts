@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 
-import { build } from "esbuild";
+import { build, type BuildOptions } from "esbuild";
 
 import { koffiNativePath, NATIVE_NAME } from "../packages/kata-sys-util/scripts/koffi-native.ts";
 import { bundlesOf, type Flavour } from "./flavour.ts";
@@ -12,7 +12,7 @@ import { ROOT } from "./paths.ts";
 const SHEBANG = "#!/usr/bin/node --disable-sigusr1";
 
 /** A file of the guest that is bundled from a package. */
-interface Entry {
+export interface Entry {
   readonly name: string;
   readonly source: string;
   /** Programs begin with the interpreter's line; a worker's file is only loaded. */
@@ -30,6 +30,11 @@ export const ENTRIES: readonly Entry[] = [
   { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },
 ];
 
+/** What a flavour's guests have of them. */
+export function entriesOf(flavour: Flavour): readonly Entry[] {
+  return ENTRIES.filter(({ devkitOnly }) => flavour === "devkit" || devkitOnly !== true);
+}
+
 /**
  * Bundles every daemon; the same sources give the same bytes, wherever the repository lies. Which npm packages each
  * bundle holds is written beside the folder, for the bill of materials.
@@ -42,31 +47,8 @@ export async function bundle(
   mkdirSync(sourceMaps, { recursive: true });
   const made = new Set<string>();
   const contents: Record<string, readonly string[]> = {};
-  for (const entry of ENTRIES.filter(({ devkitOnly }) => flavour === "devkit" || devkitOnly !== true)) {
-    const result = await build({
-      absWorkingDir: ROOT,
-      entryPoints: { [entry.name]: entry.source },
-      outdir: relative(ROOT, bundles),
-      outExtension: { ".js": ".mjs" },
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      target: "node24",
-      conditions: ["source"],
-      // One character beyond Latin-1 would make V8 keep the whole source in two bytes a character.
-      charset: "ascii",
-      // Stacks name functions as the source does; the maps have the rest.
-      keepNames: false,
-      minifySyntax: true,
-      minifyWhitespace: true,
-      sourcemap: "external",
-      legalComments: "none",
-      define: { NACRE_FLAVOUR: JSON.stringify(flavour) },
-      metafile: true,
-      ...(entry.program ? { banner: { js: SHEBANG } } : {}),
-      write: false,
-      logLevel: "warning",
-    });
+  for (const entry of entriesOf(flavour)) {
+    const result = await build(bundleOptions(entry, flavour, bundles));
     contents[`${entry.name}.mjs`] = packagesOf(Object.keys(result.metafile.inputs));
     for (const file of result.outputFiles) {
       const name = basename(file.path);
@@ -82,6 +64,38 @@ export async function bundle(
   for (const folder of [bundles, sourceMaps]) {
     for (const name of readdirSync(folder)) if (!made.has(name)) rmSync(join(folder, name), { recursive: true });
   }
+}
+
+/** How one file of the guest is bundled: the same whether once or again and again. */
+export function bundleOptions(
+  entry: Entry,
+  flavour: Flavour,
+  bundles: string,
+): BuildOptions & { readonly write: false; readonly metafile: true } {
+  return {
+    absWorkingDir: ROOT,
+    entryPoints: { [entry.name]: entry.source },
+    outdir: relative(ROOT, bundles),
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node24",
+    conditions: ["source"],
+    // One character beyond Latin-1 would make V8 keep the whole source in two bytes a character.
+    charset: "ascii",
+    // Stacks name functions as the source does; the maps have the rest.
+    keepNames: false,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    sourcemap: "external",
+    legalComments: "none",
+    define: { NACRE_FLAVOUR: JSON.stringify(flavour) },
+    metafile: true,
+    ...(entry.program ? { banner: { js: SHEBANG } } : {}),
+    write: false,
+    logLevel: "warning",
+  };
 }
 
 /** Of what was bundled, whose it is. */

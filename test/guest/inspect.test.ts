@@ -31,6 +31,9 @@ describe("nacre guest start --inspect", () => {
       const map = (await (await fetch(String(params["sourceMapURL"]))).json()) as { sources: string[] };
       const own = map.sources.filter((source) => source.includes("/packages/"));
       expect(own.length).toBeGreaterThan(5);
+      // The map of this bundle, not of another of the same name.
+      const entry = daemon === "nvrc" ? "nvrc/src/main-simulated.ts" : `${daemon}/src/main.ts`;
+      expect(own.filter((source) => source.endsWith(`/packages/${entry}`))).toHaveLength(1);
       expect(own.filter((source) => !existsSync(fileURLToPath(source)))).toEqual([]);
       // It stands, and goes on.
       const stopped = client.post("Runtime.evaluate", { expression: "debugger" });

@@ -9,6 +9,10 @@ import { shellOptions } from "../guest/shell.ts";
 import { startGuest } from "../guest/start.ts";
 import { inspectOptions } from "../inspect/inspected.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
+import { Builder } from "../watch/builder.ts";
+import { watchLoop, type WatchPorts } from "../watch/loop.ts";
+import { restartHub } from "../watch/restart-hub.ts";
+import { teller } from "../watch/tell.ts";
 import { GUEST_FLAGS, guestOptions, mebibytes } from "./guest-flags.ts";
 import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
 
@@ -31,6 +35,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     },
     "inspect-brk": { type: "string", value: "DAEMON", help: "the same, and it goes on only when a debugger is there" },
     shell: { type: "boolean", help: "let nacre guest console --shell in (devkit); a simulated guest gets busybox" },
+    watch: { type: "boolean", help: "stay, and start the guest or its daemon anew when their sources change" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
     ...QEMU_FLAGS,
   },
@@ -39,7 +44,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     const options = await guestOptions(flags, context);
     const inspect = inspected(flags.inspect, flags["inspect-brk"]);
     const shell = flags.shell ? shellOptions(flags.qemu ? "qemu" : "simulated") : undefined;
-    const guest = await startNoted(context, {
+    const given: StartGuestOptions = {
       ...options,
       ...inspect,
       ...shell,
@@ -51,19 +56,42 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
       ],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),
       ...qemuOptions(flags),
-    });
+    };
+    if (flags.watch) return await watched(context, given);
+    const guest = await startNoted(context, given);
     print(context, guestJson(guest), guestText(guest));
   },
 });
 
+/** Starts a guest again whenever its sources change, until Ctrl-C. */
+async function watched(context: Context, given: StartGuestOptions): Promise<never> {
+  const { signal } = context.interrupts;
+  const kind = given.kind ?? "simulated";
+  if (given.image !== undefined || (given.flavour ?? "devkit") !== "devkit") {
+    throw new NacreError("usage", "guest start: --watch builds the devkit's image itself");
+  }
+  using builder = Builder.start(kind);
+  const simulated = kind === "simulated";
+  const ports: WatchPorts = {
+    next: (until) => builder.next(until),
+    start: (options, { folder }) =>
+      startGuest({
+        onDebugUrl: debugTeller(context),
+        ...options,
+        ...(simulated ? { daemons: folder } : {}),
+        signal,
+      }),
+    restartHub: simulated ? restartHub : undefined,
+    now: () => performance.now(),
+    tell: teller(context, { json: guestJson, text: guestText }),
+  };
+  return await watchLoop(given, ports, signal);
+}
+
 /** Starts a guest and tells how long it took. */
 export async function startNoted(context: Context, options: StartGuestOptions): Promise<Guest> {
   const began = performance.now();
-  // A start that waits for the debugger prints nothing else before.
-  const onDebugUrl = (url: string): void => {
-    context.stderr.write(context.json ? `${JSON.stringify({ debugger: url })}\n` : debugText(url));
-  };
-  const guest = await startGuest({ onDebugUrl, ...options, signal: context.interrupts.signal });
+  const guest = await startGuest({ onDebugUrl: debugTeller(context), ...options, signal: context.interrupts.signal });
   note(context, `guest ${guest.id} is up after ${Math.round(performance.now() - began)} ms`);
   if (guest.networkRefusal !== undefined) note(context, `it has no network: ${guest.networkRefusal}`);
   return guest;
@@ -78,6 +106,13 @@ function inspected(
   }
   if (waited !== undefined) return inspectOptions(waited, true);
   return daemon === undefined ? undefined : inspectOptions(daemon, false);
+}
+
+/** A start that waits for the debugger prints nothing else before. */
+function debugTeller(context: Context): (url: string) => void {
+  return (url) => {
+    context.stderr.write(context.json ? `${JSON.stringify({ debugger: url })}\n` : debugText(url));
+  };
 }
 
 function debugText(url: string): string {

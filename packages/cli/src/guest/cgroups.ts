@@ -61,6 +61,12 @@ export async function removeCgroups(name: string): Promise<void> {
   for (const group of groups) removeGroup(group);
 }
 
+/** Processes of a guest, those of its containers among them, as this machine numbers them. */
+export async function guestProcesses(name: string): Promise<readonly number[]> {
+  const [root] = hierarchyRoots(await mountInfo());
+  return root === undefined ? [] : processesBelow(join(root, name));
+}
+
 /** Version 2 gives a group the controllers that its parent offers; a parent that cannot is left as it is. */
 function offerControllers(root: string): void {
   const file = join(root, "cgroup.subtree_control");

@@ -4,7 +4,7 @@ import { NacreError } from "../error.ts";
 import { removeGuest } from "./cleanup.ts";
 import { AGENT_PORT, type GuestLayout, guestLayout, isGuestId, portSocket, stateRoot } from "./layout.ts";
 import { processEnd, sendSignal } from "./process-end.ts";
-import { type GuestKind, type GuestState, isTended, layoutsOf, readState } from "./state.ts";
+import { type GuestKind, type GuestNetwork, type GuestState, isTended, layoutsOf, readState } from "./state.ts";
 
 /** A running guest. Any process may hold one; it lives until somebody stops it. */
 export interface Guest extends AsyncDisposable {
@@ -16,6 +16,8 @@ export interface Guest extends AsyncDisposable {
   readonly hybridAddress: string;
   /** The machine's address as the guest sees it: bind a registry here. */
   readonly gateway: string;
+  /** Both, as another guest can be given them. */
+  readonly network: GuestNetwork;
   /** The guest's own address. */
   readonly address: string;
   /** Why a virtual machine has no network: its policy's words. Undefined where it has one. */
@@ -56,6 +58,7 @@ export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
     kind: state.kind,
     agentAddress: `unix://${portSocket(layout, AGENT_PORT)}`,
     hybridAddress: `hvsock://${layout.hybridSocket}:${AGENT_PORT}`,
+    network: state.network,
     gateway: state.network.gateway,
     address: state.network.address,
     networkRefusal: state.networkRefusal,

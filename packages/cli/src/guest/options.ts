@@ -48,6 +48,10 @@ export interface StartGuestOptions {
   readonly cpus?: number;
   /** The guest's id, eight hexadecimal digits, where its socket must be known before it starts. Default: random. */
   readonly id?: string;
+  /** The guest's network, of a guest before it. Default: one that is free. */
+  readonly network?: GuestNetwork;
+  /** The debugger's address, of a guest before it. Default: a free port. */
+  readonly debugUrl?: string;
   /** Where the log is appended to. Default: a file that goes with the guest. */
   readonly logFile?: string;
   /**
@@ -57,6 +61,8 @@ export interface StartGuestOptions {
   readonly startTimeoutMs?: number;
   /** Simulated guests only: the root directory. Default: the one that `make tree` builds. */
   readonly tree?: string;
+  /** Simulated guests only: a folder that is seen as /usr/lib/nacre, with what changes there while the guest runs. */
+  readonly daemons?: string;
   /** QEMU guests only: the folder of the image. Default: what `make rootfs` builds of {@link flavour}. */
   readonly image?: string;
   /** QEMU guests only. Default: devkit. */
@@ -82,7 +88,7 @@ const MAX_COMMAND_LINE = 2048;
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
   simulated: ["image", "flavour", "accelerator"],
-  qemu: ["files", "tree"],
+  qemu: ["files", "tree", "daemons"],
 };
 
 /** Kernel parameters as one line. Throws `usage` when it is too long. */

@@ -10,6 +10,8 @@ interface CommonPlan {
   readonly initdata: string | undefined;
   /** Longest time from start to an agent that answers, in milliseconds. */
   readonly startTimeoutMs: number;
+  /** Where a debugger is to find the daemon that is debugged; undefined: on a free port. */
+  readonly debugUrl: string | undefined;
 }
 
 /** A guest in namespaces. */
@@ -17,6 +19,8 @@ export interface SimulatedPlan extends CommonPlan {
   readonly kind: "simulated";
   /** The read-only root directory. */
   readonly tree: string;
+  /** A folder that is seen as /usr/lib/nacre instead of the root's. */
+  readonly daemons: string | undefined;
   readonly memoryBytes: number | undefined;
   readonly cpus: number | undefined;
 }

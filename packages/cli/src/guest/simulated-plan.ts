@@ -34,11 +34,13 @@ export async function simulatedPlan(
   return {
     kind: "simulated",
     tree: existingTree(options.tree ?? DEFAULT_TREE),
+    daemons: options.daemons === undefined ? undefined : resolve(options.daemons),
     memoryBytes: options.memoryBytes,
     cpus: options.cpus,
     files,
     initdata: options.initdata === undefined ? undefined : layout.initdata,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
+    debugUrl: options.debugUrl,
   };
 }
 

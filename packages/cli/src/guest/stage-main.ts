@@ -67,6 +67,7 @@ async function mountRoot(plan: SimulatedPlan): Promise<string> {
     copyFileSync(from, target);
     chmodSync(target, mode);
   }
+  if (plan.daemons !== undefined) await bindMount(sys, plan.daemons, join(tree, "usr/lib/nacre"), ["ro"]);
   return tree;
 }
 

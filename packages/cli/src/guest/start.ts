@@ -26,7 +26,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
   const root = options.stateRoot ?? stateRoot();
   const layout = guestLayout(root, options.id ?? newGuestId());
   const kind = options.kind ?? "simulated";
-  const network = chooseNetwork();
+  const network = options.network ?? chooseNetwork();
   createState(
     layout,
     {

@@ -38,7 +38,7 @@ async function supervise(): Promise<void> {
   const tracer = hostTracer("supervisor", layout, logFd);
   const supervision: Supervision = { root, layout, state, logFd, tracer, signal, record };
 
-  const debug = await debugServerOf(layout);
+  const debug = await debugServerOf(layout, plan);
   if (debug !== undefined) {
     record({ debugUrl: debug.url });
     // A daemon may wait for the debugger before the guest can be ready.

@@ -27,6 +27,8 @@ export interface DebugServerOptions {
   readonly guestAddress: string;
   /** Where the source maps of the guest's bundles lie. */
   readonly sourceMaps: string;
+  /** Bundles whose map lies under another name. Default: none. */
+  readonly bundleNames?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -36,19 +38,22 @@ export interface DebugServerOptions {
  */
 export class DebugServer {
   readonly #options: DebugServerOptions;
-  readonly #id: string = randomUUID();
+  readonly #id: string;
   readonly #http: Server;
   readonly #sockets: WebSocketServer = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE });
 
-  private constructor(options: DebugServerOptions) {
+  private constructor(options: DebugServerOptions, id: string) {
     this.#options = options;
+    this.#id = id;
     this.#http = createServer((request, response) => this.#answer(request, response));
     this.#http.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
-  static async listen(options: DebugServerOptions, port = 0): Promise<DebugServer> {
-    const server = new DebugServer(options);
-    server.#http.listen(port, "127.0.0.1");
+  /** At `url` if it is given, which a server before this one had. */
+  static async listen(options: DebugServerOptions, url?: string): Promise<DebugServer> {
+    const { port, pathname } = new URL(url ?? `ws://127.0.0.1:0/${randomUUID()}`);
+    const server = new DebugServer(options, pathname.slice(1));
+    server.#http.listen(Number(port), "127.0.0.1");
     try {
       await once(server.#http, "listening");
     } catch (cause) {
@@ -100,7 +105,9 @@ export class DebugServer {
       return JSON.stringify([target]);
     }
     const bundle = path.startsWith(`/${this.#id}/`) ? path.slice(this.#id.length + 2).replace(/\.map$/u, "") : "";
-    return bundleOf(`file:///usr/lib/nacre/${bundle}`) === undefined ? undefined : sourceMap(sourceMaps, bundle);
+    return bundleOf(`file:///usr/lib/nacre/${bundle}`) === undefined
+      ? undefined
+      : sourceMap(sourceMaps, this.#options.bundleNames?.[bundle] ?? bundle);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

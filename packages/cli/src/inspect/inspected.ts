@@ -6,6 +6,8 @@ import { INSPECT_PARAMETER, INSPECT_WAIT_PARAMETER, INSPECTOR_PORT } from "@nacr
 
 import { NacreError } from "../error.ts";
 import type { GuestLayout } from "../guest/layout.ts";
+import type { GuestPlan } from "../guest/plan.ts";
+import type { GuestKind } from "../guest/state.ts";
 import { DebugServer } from "./debug-server.ts";
 
 /** Of the repository that this package lies in. */
@@ -13,6 +15,12 @@ const SOURCE_MAPS: string = resolve(import.meta.dirname, "../../../../build/sour
 
 /** Daemons whose debugger can be opened: those that are bundles of ours. */
 export const DAEMONS: readonly string[] = ["nvrc", "kata-agent", "confidential-data-hub"];
+
+/** Bundles that have another name in the guest. */
+const BUNDLE_NAMES: Readonly<Record<GuestKind, Readonly<Record<string, string>>>> = {
+  simulated: { "nvrc.mjs": "nvrc-simulated.mjs" },
+  qemu: {},
+};
 
 /** A day: whoever steps through a start is in no hurry. */
 const PATIENT_S: number = 24 * 60 * 60;
@@ -33,9 +41,13 @@ export function inspectOptions(
 }
 
 /** Opens the debugger's address on the host for a guest whose command line names a daemon; undefined for any other. */
-export async function debugServerOf(layout: GuestLayout): Promise<DebugServer | undefined> {
+export async function debugServerOf(
+  layout: GuestLayout,
+  { kind, debugUrl }: Pick<GuestPlan, "kind" | "debugUrl">,
+): Promise<DebugServer | undefined> {
   const daemon = parseKernelCommandLine(readFileSync(layout.commandLine, "utf8")).last(INSPECT_PARAMETER);
   if (daemon === undefined || !DAEMONS.includes(daemon)) return undefined;
   const guestAddress = `hvsock://${layout.hybridSocket}:${INSPECTOR_PORT}`;
-  return await DebugServer.listen({ daemon, guestAddress, sourceMaps: SOURCE_MAPS });
+  const options = { daemon, guestAddress, sourceMaps: SOURCE_MAPS, bundleNames: BUNDLE_NAMES[kind] };
+  return await DebugServer.listen(options, debugUrl);
 }

@@ -41,6 +41,7 @@ export async function qemuPlan(
     files: document === undefined ? [] : hubFile(layout, document),
     initdata: document === undefined ? undefined : layout.initdata,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
+    debugUrl: options.debugUrl,
   };
 }
 
