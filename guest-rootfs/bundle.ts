@@ -4,6 +4,7 @@ import { basename, join, relative } from "node:path";
 import { build, type BuildOptions } from "esbuild";
 
 import { koffiNativePath, NATIVE_NAME } from "../packages/kata-sys-util/scripts/koffi-native.ts";
+import { builtins } from "./builtins.ts";
 import { bundlesOf, type Flavour } from "./flavour.ts";
 import { npmOrigin, npmPackageOf } from "./origin.ts";
 import { ROOT } from "./paths.ts";
@@ -90,7 +91,9 @@ export function bundleOptions(
     minifyWhitespace: true,
     sourcemap: "external",
     legalComments: "none",
-    define: { NACRE_FLAVOUR: JSON.stringify(flavour) },
+    define: { NACRE_FLAVOUR: JSON.stringify(flavour), "performance.now": "monotonicMs" },
+    inject: [join(import.meta.dirname, "monotonic-ms.ts")],
+    plugins: [builtins],
     metafile: true,
     ...(entry.program ? { banner: { js: SHEBANG } } : {}),
     write: false,

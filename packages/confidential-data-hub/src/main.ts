@@ -31,7 +31,8 @@ async function main(): Promise<void> {
     write: (text) => log("info", text),
   });
   tracer.decide(traceWanted(kernel));
-  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
+  // Not otherwise: `performance` costs memory.
+  if (tracer.on) tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
 
   const server = new TtrpcServer({
     onError: (error, method) => log("error", `${method}: ${messageWithCauses(error)}`),

@@ -51,7 +51,8 @@ async function main(): Promise<void> {
   const write = (text: string): void => log.info(text);
   const tracer = new Tracer({ subject: "kata-agent", now: () => process.hrtime.bigint(), write });
   tracer.decide(traceWanted(kernel));
-  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
+  // Not otherwise: `performance` costs memory.
+  if (tracer.on) tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
   log.info("announce", { flavour: FLAVOUR, server_addr: config.serverAddr });
   if (unknownKeys.length > 0) log.warning("unknown keys in the configuration file", { keys: unknownKeys });
 

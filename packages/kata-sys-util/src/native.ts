@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 import type koffiModule from "koffi";
@@ -45,10 +44,16 @@ const BESIDE_BUNDLE = "./koffi.node";
  * system call, and keeps the bundler from following koffi's own search.
  */
 export function loadKoffi(baseUrl: string = import.meta.url): Koffi {
-  const nodeRequire = createRequire(baseUrl);
   const beside = fileURLToPath(new URL(BESIDE_BUNDLE, baseUrl));
   try {
-    return nodeRequire(existsSync(beside) ? beside : "koffi") as Koffi;
+    if (existsSync(beside)) {
+      const found = { exports: {} };
+      process.dlopen(found, beside);
+      return found.exports as Koffi;
+    }
+    // Not at start: it is a checkout's way alone, and loads Node's reader of source maps.
+    const { createRequire } = process.getBuiltinModule("node:module");
+    return createRequire(baseUrl)("koffi") as Koffi;
   } catch (cause) {
     throw new SysError("native", 0, "dlopen", `koffi: expected ${beside} or the package, got neither`, { cause });
   }

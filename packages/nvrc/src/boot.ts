@@ -31,7 +31,7 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   const { sys, effects, log } = ports;
   const requests = new PowerRequests(() => void end.powerOff(0));
   const tracer = new Tracer({ subject: "nvrc", now: () => process.hrtime.bigint(), write: (text) => log.event(text) });
-  tracer.started(performance.now(), performance.nodeTiming.bootstrapComplete);
+  tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
   await tracer.step("mounts", mountAll(sys, ports.mounts));
   const options = readOptions(log);
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "latin1"));

@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
 
 import type { KernelCommandLine } from "@nacre/protocols";
 
@@ -43,6 +42,8 @@ export async function offerInspector(daemon: string, kernel: KernelCommandLine):
       ? new URL("./inspector-relay.mjs", import.meta.url)
       : new URL(import.meta.resolve("@nacre/vsock/inspector-relay"));
     const workerData: RelayData = { address };
+    // Only now: half a megabyte of every daemon that nobody debugs.
+    const { Worker } = await import("node:worker_threads");
     const worker = new Worker(relay, { workerData });
     await once(worker, "message");
     if (kernel.has(INSPECT_WAIT_PARAMETER)) {

@@ -16,14 +16,14 @@ export interface FoundInitdata {
  */
 export async function findInitdata(devices: BlockDevices, log: Logger): Promise<FoundInitdata | undefined> {
   const found: FoundInitdata[] = [];
-  for (const path of (await devices.list()).toSorted()) {
-    const device = await openDisk(devices, path, log);
+  for (const path of devices.list().toSorted()) {
+    const device = openDisk(devices, path, log);
     if (device === undefined) continue;
     try {
       const toml = await readDocument(device, path, log);
       if (toml !== undefined) found.push({ device: path, toml });
     } finally {
-      await device.close();
+      device.close();
     }
   }
   if (found.length > 1) {
@@ -32,9 +32,9 @@ export async function findInitdata(devices: BlockDevices, log: Logger): Promise<
   return found[0];
 }
 
-async function openDisk(devices: BlockDevices, path: string, log: Logger): Promise<BlockDevice | undefined> {
+function openDisk(devices: BlockDevices, path: string, log: Logger): BlockDevice | undefined {
   try {
-    return await devices.open(path);
+    return devices.open(path);
   } catch (error) {
     log.warning("a disk cannot be opened and is not looked at", { device: path, error: describeError(error) });
     return undefined;
@@ -44,7 +44,7 @@ async function openDisk(devices: BlockDevices, path: string, log: Logger): Promi
 async function readDocument(device: BlockDevice, path: string, log: Logger): Promise<Buffer | undefined> {
   let header: Buffer;
   try {
-    header = await device.read(IMAGE_HEADER, 0);
+    header = device.read(IMAGE_HEADER, 0);
   } catch (error) {
     log.warning("a disk cannot be read and is not looked at", { device: path, error: describeError(error) });
     return undefined;
@@ -52,7 +52,7 @@ async function readDocument(device: BlockDevice, path: string, log: Logger): Pro
   try {
     const length = parseImageHeader(header);
     if (length === undefined) return undefined;
-    return await readInitdataImage(Buffer.concat([header, await device.read(length, IMAGE_HEADER)]));
+    return await readInitdataImage(Buffer.concat([header, device.read(length, IMAGE_HEADER)]));
   } catch (error) {
     throw initdataError(path, error);
   }
