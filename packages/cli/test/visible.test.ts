@@ -6,6 +6,7 @@ it.each([
   ["plain\ttext\n", "plain\ttext\n"],
   ["\u001b[2J\u001b]0;title\u0007", "\\x1b[2J\\x1b]0;title\\x07"],
   ["a\rb\u0008c\u007f\0", "a\\x0db\\x08c\\x7f\\x00"],
+  ["a serial line\r\nand\r\r\n", "a serial line\nand\n"],
   ["\u009b31m", "\\x9b31m"],
   ["\u202etxt.exe", "\\u{202e}txt.exe"],
   ["a\u2028b\ufeff", "a\\u{2028}b\\u{feff}"],

@@ -14,6 +14,7 @@ import { recordTrace, type TracedLog, type TracedWork } from "../trace/record.ts
 import { timelineOf } from "../trace/timeline.ts";
 import { GUEST_FLAGS, guestOptions } from "./guest-flags.ts";
 import { startNoted } from "./guest-start.ts";
+import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
 
 export const trace: Command = command({
   name: "trace",
@@ -29,6 +30,7 @@ that runs already and was started by nacre guest start --trace; with --log a fil
     guest: { type: "string", value: "GUEST", help: "one that runs and was started with --trace" },
     log: { type: "string", value: "FILE", help: "a log that was kept; - is standard input" },
     ...GUEST_FLAGS,
+    ...QEMU_FLAGS,
   },
   async run({ args: [image], rest, flags }, context) {
     if (image === undefined && rest !== undefined) throw new NacreError("usage", "trace: a command needs an image");
@@ -49,7 +51,7 @@ that runs already and was started by nacre guest start --trace; with --log a fil
     }
     const options = await guestOptions(flags, context);
     const kernelParameters = [TRACE_PARAMETER, ...(options.kernelParameters ?? [])];
-    await using guest = await startNoted(context, { ...options, kernelParameters });
+    await using guest = await startNoted(context, { ...options, kernelParameters, ...qemuOptions(flags) });
     show(context, await recordTrace(guest, work, signal), flags.html);
   },
 });

@@ -41,8 +41,10 @@ export function chart(subject: TraceSubject, timeline: Timeline, columns: number
 
 function heading(subject: TraceSubject, timeline: Timeline): readonly string[] {
   const title = [titleOf(subject), ...factsOf(subject)].join(", ");
-  const since = milestoneTexts(timeline.milestones).map(([text, ms]) => `${text} ${shownMilliseconds(ms)} ms`);
-  return since.length === 0 ? [title] : [title, `after init began: ${since.join(", ")}`];
+  const since = milestoneTexts(timeline.milestones).map(
+    ([from, texts]) => `after ${from}: ${texts.map(([text, ms]) => `${text} ${shownMilliseconds(ms)} ms`).join(", ")}`,
+  );
+  return [title, ...since];
 }
 
 /** The subject is told where it changes. */

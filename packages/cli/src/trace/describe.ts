@@ -20,15 +20,31 @@ export function factsOf({ kind, created, image }: TraceSubject): readonly string
   return [kind, created, image].flatMap((fact) => (fact === undefined ? [] : [visibleLine(fact)]));
 }
 
-/** The milestones in their order, with what they are called. */
-export function milestoneTexts(milestones: Milestones): readonly (readonly [text: string, milliseconds: number])[] {
-  const all: readonly (readonly [string, number | undefined])[] = [
-    ["components ready", milestones.componentsReady],
-    ["agent listening", milestones.agentListening],
-    ["agent answering", milestones.agentAnswering],
-    ["first output", milestones.firstOutput],
+/** A milestone: what it is called, and its time. */
+export type MilestoneText = readonly [text: string, milliseconds: number];
+
+/** The milestones in their order, by what they are counted from. */
+export function milestoneTexts(
+  milestones: Milestones,
+): readonly (readonly [from: string, texts: readonly MilestoneText[]])[] {
+  const { componentsReady, agentListening, agentAnswering, firstOutput } = milestones;
+  const since: readonly (readonly [from: string, texts: readonly (readonly [string, number | undefined])[]])[] = [
+    [
+      "init began",
+      [
+        ["components ready", componentsReady],
+        ["agent listening", agentListening],
+        ["agent answering", agentAnswering],
+        ["first output", firstOutput],
+      ],
+    ],
+    ["power-on", [["agent answering", milestones.powerOnToAnswering]]],
+    ["the kernel's end", [["agent answering", milestones.handOverToAnswering]]],
   ];
-  return all.flatMap(([text, value]) => (value === undefined ? [] : [[text, value] as const]));
+  return since.flatMap(([from, texts]) => {
+    const known = texts.flatMap(([text, value]) => (value === undefined ? [] : [[text, value] as const]));
+    return known.length === 0 ? [] : [[from, known] as const];
+  });
 }
 
 /** Milliseconds for people: whole ones from ten on. */

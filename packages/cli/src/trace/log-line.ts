@@ -13,7 +13,7 @@ const HOST_LINE = /^nacre (.*)$/u;
 
 /** Who may tell of whom: a daemon's log tells of that daemon. */
 const INIT_SUBJECTS: readonly string[] = ["nvrc"];
-const HOST_SUBJECTS: readonly string[] = ["nacre", "supervisor", "stage", "qemu"];
+export const HOST_SUBJECTS: readonly string[] = ["supervisor", "stage"];
 
 /** What a line of a guest's log tells for a trace. */
 export interface LogLine {

@@ -10,6 +10,7 @@ main{max-width:1500px;margin:0 auto;padding:1.5rem}
 h1{font-size:1.45rem;margin:0}
 h2{font-size:1.05rem;margin:1.5rem 0 .5rem}
 .facts{margin:.25rem 0 0;color:var(--quiet);overflow-wrap:anywhere}
+.milestones{display:flex;flex-wrap:wrap;column-gap:2rem}
 dl{display:flex;flex-wrap:wrap;gap:.75rem;margin:0}
 dl div{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.5rem .9rem}
 dt{color:var(--quiet);font-size:.85rem}

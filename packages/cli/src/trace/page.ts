@@ -49,12 +49,14 @@ ${logOf(log)}
 }
 
 function milestonesOf({ milestones }: Timeline): string {
-  const entries = milestoneTexts(milestones).map(
-    ([text, ms]) =>
-      `<div><dt>${escapeHtml(text)}</dt><dd>${shownMilliseconds(ms)} <abbr title="milliseconds">ms</abbr></dd></div>`,
-  );
-  if (entries.length === 0) return "";
-  return `<section aria-labelledby="milestones"><h2 id="milestones">After init began</h2><dl>${entries.join("")}</dl></section>`;
+  const sections = milestoneTexts(milestones).map(([from, texts], i) => {
+    const entries = texts.map(
+      ([text, ms]) =>
+        `<div><dt>${escapeHtml(text)}</dt><dd>${shownMilliseconds(ms)} <abbr title="milliseconds">ms</abbr></dd></div>`,
+    );
+    return `<section aria-labelledby="since${i}"><h2 id="since${i}">After ${escapeHtml(from)}</h2><dl>${entries.join("")}</dl></section>`;
+  });
+  return sections.length === 0 ? "" : `<div class="milestones">${sections.join("")}</div>`;
 }
 
 function table(timeline: Timeline): string {

@@ -42,7 +42,7 @@ export async function recordTrace(guest: Guest, work: TracedWork, signal: AbortS
   await settleLog(open.agent, guest.logFile, signal);
   const { image } = work;
   return {
-    subject: { guest: guest.id, kind: "simulated", created: guest.created, ...(image === undefined ? {} : { image }) },
+    subject: { guest: guest.id, kind: guest.kind, created: guest.created, ...(image === undefined ? {} : { image }) },
     log: readFileSync(guest.logFile, "utf8"),
   };
 }

@@ -1,6 +1,7 @@
 import type { TraceEvent } from "@nacre/protocols";
 
 import { parseLogLine, stepOf, subjectOf } from "./log-line.ts";
+import { onOneClock, POWER_ON } from "./one-clock.ts";
 
 /** Events of one trace; a guest that writes more has its later ones left out. */
 export const MAX_EVENTS = 10_000;
@@ -15,7 +16,7 @@ export interface Row {
   readonly lasted: number;
 }
 
-/** What of a boot is waited for, in milliseconds since the first code of ours in the guest began to be started. */
+/** What of a boot is waited for, in milliseconds since init, the first code of ours in the guest, began to be started. */
 export interface Milestones {
   /** Every component that the agent has started is ready. */
   readonly componentsReady?: number;
@@ -24,6 +25,10 @@ export interface Milestones {
   readonly agentAnswering?: number;
   /** The first container that had an output had it. */
   readonly firstOutput?: number;
+  /** Of a virtual machine: from the start of QEMU, firmware and kernel included, until the first call is answered. */
+  readonly powerOnToAnswering?: number;
+  /** Of a virtual machine: from the kernel's hand-over to the first program until the first call is answered. */
+  readonly handOverToAnswering?: number;
 }
 
 /** A boot, and what was done with the guest after it. */
@@ -56,9 +61,9 @@ export function readEvents(log: string): { readonly events: readonly TraceEvent[
 export function timelineOf(log: string): Timeline {
   const { events, dropped } = readEvents(log);
   // The longer one of two that begin together has the other inside.
-  const sorted = events.toSorted((a, b) => a.begin - b.begin || b.lasted - a.lasted);
+  const sorted = onOneClock(events).toSorted((a, b) => a.begin - b.begin || b.lasted - a.lasted);
   const zero = sorted[0]?.begin ?? 0;
-  const end = Math.max(zero, ...sorted.map(({ begin, lasted }) => begin + lasted));
+  const end = Math.max(zero, ...sorted.map(endOf));
   const init = sorted.find(({ name }) => name === "nvrc.node");
   return {
     rows: sorted.map((event) => ({
@@ -88,11 +93,19 @@ function milestones(events: readonly TraceEvent[], initStart: number): Milestone
     .toSorted((a, b) => endOf(a) - endOf(b))
     .at(0);
   const output = first("kata-agent.output");
+  const powerOn = first(POWER_ON);
+  const kernel = first("kernel.start");
   return {
     ...(launches.length === 0 ? {} : { componentsReady: since(Math.max(...launches.map(endOf))) }),
     ...(listening === undefined ? {} : { agentListening: since(listening.begin) }),
     ...(call === undefined ? {} : { agentAnswering: since(endOf(call)) }),
     ...(output === undefined ? {} : { firstOutput: since(output.begin) }),
+    ...(call === undefined || powerOn === undefined
+      ? {}
+      : { powerOnToAnswering: milliseconds(endOf(call) - powerOn.begin) }),
+    ...(call === undefined || kernel === undefined
+      ? {}
+      : { handOverToAnswering: milliseconds(endOf(call) - endOf(kernel)) }),
   };
 }
 

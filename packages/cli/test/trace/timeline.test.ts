@@ -33,3 +33,43 @@ describe("timelineOf", () => {
     expect(timelineOf(BOOT_LOG.split("\n").toReversed().join("\n"))).toEqual(timelineOf(BOOT_LOG));
   });
 });
+
+describe("a virtual machine's log", () => {
+  // The host's clock has nothing to do with the guest's.
+  const VM_LOG = `nacre event 7000.000000+0.100000 supervisor.node
+nacre event 7000.100000+5.000000 supervisor.guest
+[    0.000000] Linux version 6.1\r
+[    1.200000] Run /init as init process\r
+[    2.000000] NVRC event 1.500000+0.300000 nvrc.node\r
+{"msg":"event 3.500000 kata-agent.listening","level":"INFO","name":"kata-agent"}\r
+{"msg":"event 3.990000+0.010000 kata-agent.call Check","level":"INFO","name":"kata-agent"}\r
+nacre event 7005.100000+0.500000 supervisor.network
+`;
+
+  it("has the host's events where their answers arrived, and what lies between as firmware and initramfs", () => {
+    const { rows, milestones } = timelineOf(VM_LOG);
+    expect(rows.map(({ subject, step, begin, lasted }) => [`${subject}.${step}`, begin, lasted])).toEqual([
+      ["supervisor.node", 0, 100],
+      ["supervisor.guest", 100, 5000],
+      ["qemu.firmware", 100, 1000],
+      ["kernel.start", 1100, 1200],
+      ["initramfs.root", 2300, 300],
+      ["nvrc.node", 2600, 300],
+      ["kata-agent.listening", 4600, 0],
+      ["kata-agent.call", 5090, 10],
+      ["supervisor.network", 5100, 500],
+    ]);
+    expect(milestones).toEqual({
+      agentListening: 2000,
+      agentAnswering: 2500,
+      powerOnToAnswering: 5000,
+      handOverToAnswering: 2800,
+    });
+  });
+
+  it("is the guest's alone where nothing joins the two clocks", () => {
+    const { rows } = timelineOf(VM_LOG.replace("kata-agent.call", "kata-agent.none"));
+    expect(rows.filter(({ subject }) => subject === "supervisor" || subject === "qemu")).toEqual([]);
+    expect(rows[0]).toMatchObject({ subject: "kernel", begin: 0 });
+  });
+});
