@@ -34,7 +34,10 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
       help: "open the debugger of nvrc, kata-agent or confidential-data-hub",
     },
     "inspect-brk": { type: "string", value: "DAEMON", help: "the same, and it goes on only when a debugger is there" },
-    shell: { type: "boolean", help: "let nacre guest console --shell in (devkit); a simulated guest gets busybox" },
+    shell: {
+      type: "boolean",
+      help: "let nacre guest console --shell in (devkit), with busybox or the devkit extension",
+    },
     watch: { type: "boolean", help: "stay, and start the guest or its daemon anew when their sources change" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
     ...QEMU_FLAGS,
@@ -55,7 +58,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
         ...(options.kernelParameters ?? []),
       ],
       ...(flags.memory === undefined ? {} : { memoryBytes: mebibytes("--memory", flags.memory) }),
-      ...qemuOptions(flags),
+      ...qemuOptions({ ...flags, extension: [...(shell?.extensions ?? []), ...flags.extension] }),
     };
     if (flags.watch) return await watched(context, given);
     const guest = await startNoted(context, given);

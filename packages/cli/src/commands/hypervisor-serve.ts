@@ -69,6 +69,7 @@ or with --json a JSON object for each on standard output.`,
       accel,
       image: undefined,
       cpus: undefined,
+      extension: [],
     });
     const machine = new LocalMachine({
       stateRoot: root,

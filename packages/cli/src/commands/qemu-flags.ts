@@ -10,6 +10,7 @@ interface QemuFlags {
   readonly image: One;
   readonly cpus: One;
   readonly accel: One;
+  readonly extension: Flag & { readonly type: "string"; readonly multiple: true };
 }
 type One = Flag & { readonly type: "string"; readonly multiple?: false };
 
@@ -20,6 +21,7 @@ export const QEMU_FLAGS: QemuFlags = {
   image: { type: "string", value: "DIR", help: "with --qemu: the image's folder; default: what make rootfs built" },
   cpus: { type: "string", value: "N", help: "processors; default: as many as the machine has, 2 with --qemu" },
   accel: { type: "string", value: "NAME", help: "with --qemu: kvm or tcg; default: kvm where it works" },
+  extension: { type: "string", multiple: true, value: "NAME", help: "with --qemu: an extension of the image" },
 };
 
 /** What was given of {@link QEMU_FLAGS}. */
@@ -29,6 +31,7 @@ export interface GivenQemuFlags {
   readonly image: string | undefined;
   readonly cpus: string | undefined;
   readonly accel: string | undefined;
+  readonly extension: readonly string[];
 }
 
 /** Throws NacreError `usage`; what one kind of guest does not take is refused where the guest is started. */
@@ -37,6 +40,7 @@ export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
   return {
     ...(flags.qemu ? { kind: "qemu" } : {}),
     ...(flavour === undefined ? {} : { flavour }),
+    ...(flags.extension.length === 0 ? {} : { extensions: flags.extension }),
     ...(image === undefined ? {} : { image }),
     ...(cpus === undefined ? {} : { cpus: wholeNumber("--cpus", cpus) }),
     ...(accel === undefined ? {} : { accelerator: accelerator(accel) }),

@@ -67,6 +67,8 @@ export interface StartGuestOptions {
   readonly image?: string;
   /** QEMU guests only. Default: devkit. */
   readonly flavour?: string;
+  /** QEMU guests only: extensions of the image that the guest has. Default: none. */
+  readonly extensions?: readonly string[];
   /** QEMU guests only. Default: KVM where it works, else emulation. */
   readonly accelerator?: Accelerator;
   /** Default: `$NACRE_STATE_DIR`, else /run/nacre. */
@@ -87,7 +89,7 @@ const MAX_COMMAND_LINE = 2048;
 
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
-  simulated: ["image", "flavour", "accelerator"],
+  simulated: ["image", "flavour", "accelerator", "extensions"],
   qemu: ["files", "tree", "daemons"],
 };
 

@@ -35,6 +35,8 @@ export interface QemuPlan extends CommonPlan {
   readonly commandLine: string;
   readonly memoryBytes: number;
   readonly cpus: number;
+  /** Further measured disks, by their serial numbers. */
+  readonly extensions: readonly { readonly serial: string; readonly path: string }[];
   /** Undefined: KVM where it works, else TCG. */
   readonly accelerator: Accelerator | undefined;
 }

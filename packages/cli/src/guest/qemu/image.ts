@@ -14,7 +14,20 @@ export interface GuestImage {
   readonly disk: string;
   /** What the kernel needs to open this root; the host appends the agent's parameters. */
   readonly commandLine: string;
+  /** What may be added to the root, by name; the root pins their hashes. */
+  readonly extensions: Readonly<Record<string, ImageExtension>>;
 }
+
+/** A further measured disk. */
+export interface ImageExtension {
+  readonly disk: string;
+  /** As Kata's runtime hands them to init. */
+  readonly verityParams: string;
+}
+
+/** Names of extensions as Kata's runtime allows them, and init. */
+const EXTENSION = /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/u;
+const VERITY_PARAMS = /^[a-z0-9_=,]{1,400}$/u;
 
 /** The file of an image's folder that names the others. */
 const IMAGE_FILE = "image.json";
@@ -42,6 +55,12 @@ export function readImage(folder: string): GuestImage {
 /** The same from the file's text. Keys for others than whoever boots the image are passed over. */
 export function parseImage(text: string, folder: string): GuestImage {
   const fields = parseObject(text);
+  const file = (key: string, name: string): string => {
+    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/u.test(name)) {
+      throw new NacreError("input", `${IMAGE_FILE}: ${key}: expected the name of a file beside it, got ${name}`);
+    }
+    return join(folder, name);
+  };
   const string = (key: string): string => {
     const value = fields[key];
     if (typeof value !== "string" || value === "") {
@@ -49,21 +68,32 @@ export function parseImage(text: string, folder: string): GuestImage {
     }
     return value;
   };
-  const file = (key: string): string => {
-    const name = string(key);
-    if (!/^[A-Za-z0-9_][A-Za-z0-9._-]*$/u.test(name)) {
-      throw new NacreError("input", `${IMAGE_FILE}: ${key}: expected the name of a file beside it, got ${name}`);
-    }
-    return join(folder, name);
-  };
   return {
     flavour: string("flavour"),
     arch: string("arch"),
-    kernel: file("kernel"),
-    initramfs: file("initramfs"),
-    disk: file("disk"),
+    kernel: file("kernel", string("kernel")),
+    initramfs: file("initramfs", string("initramfs")),
+    disk: file("disk", string("disk")),
     commandLine: string("commandLine"),
+    extensions: parseExtensions(fields["extensions"] ?? {}, file),
   };
+}
+
+function parseExtensions(
+  value: unknown,
+  file: (key: string, name: string) => string,
+): Readonly<Record<string, ImageExtension>> {
+  const parsed = Object.entries(value as object).map(([name, extension]) => {
+    const { disk, verityParams } = (extension ?? {}) as Readonly<Record<string, unknown>>;
+    const key = `extensions.${name}`;
+    if (!EXTENSION.test(name)) throw new NacreError("input", `${IMAGE_FILE}: ${key}: expected a plain name`);
+    if (typeof disk !== "string") throw new NacreError("input", `${IMAGE_FILE}: ${key}.disk: expected a text`);
+    if (typeof verityParams !== "string" || !VERITY_PARAMS.test(verityParams)) {
+      throw new NacreError("input", `${IMAGE_FILE}: ${key}.verityParams: expected parameters of dm-verity`);
+    }
+    return [name, { disk: file(`${key}.disk`, disk), verityParams }] as const;
+  });
+  return Object.fromEntries(parsed);
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

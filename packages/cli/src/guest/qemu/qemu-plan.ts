@@ -1,13 +1,14 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { NacreError } from "../../error.ts";
 import { HUB_CONFIG_PATH, hubConfigOf } from "../hub-config.ts";
 import { hubConfigIn, initdataDocument, writeInitdata } from "../initdata.ts";
 import type { GuestLayout } from "../layout.ts";
 import { commandLine, type StartGuestOptions } from "../options.ts";
 import type { QemuPlan } from "../plan.ts";
 import type { GuestNetwork } from "../state.ts";
-import { DEVKIT, defaultImage, type GuestImage, readImage } from "./image.ts";
+import { DEVKIT, defaultImage, type GuestImage, type ImageExtension, readImage } from "./image.ts";
 
 /** As Kata's runtime gives its guests. The guest's own use is below 256 MiB; images that it pulls lie in memory. */
 const DEFAULT_MEMORY_BYTES: number = 2048 * 1024 * 1024;
@@ -25,7 +26,13 @@ export async function qemuPlan(
   options: StartGuestOptions,
 ): Promise<QemuPlan> {
   const image = readImage(options.image === undefined ? defaultImage(options.flavour) : resolve(options.image));
-  const line = commandLine([image.commandLine, LAUNCH_TIMEOUT, ...(options.kernelParameters ?? [])]);
+  const extensions = (options.extensions ?? []).map((name) => ({ name, ...extensionOf(image, name) }));
+  const line = commandLine([
+    image.commandLine,
+    LAUNCH_TIMEOUT,
+    ...extensions.map(({ name, verityParams }) => `kata.extension.${name}.verity_params=${verityParams}`),
+    ...(options.kernelParameters ?? []),
+  ]);
   writeFileSync(layout.commandLine, `${line}\n`, { mode: 0o444 });
   const document = documentFor(image, network, options);
   if (document !== undefined) await writeInitdata(layout.initdata, document);
@@ -40,9 +47,18 @@ export async function qemuPlan(
     accelerator: options.accelerator,
     files: document === undefined ? [] : hubFile(layout, document),
     initdata: document === undefined ? undefined : layout.initdata,
+    extensions: extensions.map(({ name, disk }) => ({ serial: `extension-${name}`, path: disk })),
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
     debugUrl: options.debugUrl,
   };
+}
+
+/** Throws `input` for one that the image does not have. */
+function extensionOf(image: GuestImage, name: string): ImageExtension {
+  const extension = Object.hasOwn(image.extensions, name) ? image.extensions[name] : undefined;
+  if (extension !== undefined) return extension;
+  const known = Object.keys(image.extensions).join(", ") || "none";
+  throw new NacreError("input", `extension ${JSON.stringify(name)}: expected one of the image (${known})`);
 }
 
 /**

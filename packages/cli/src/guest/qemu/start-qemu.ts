@@ -52,7 +52,10 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
     initramfs: plan.initramfs,
     commandLine: plan.commandLine,
     disk: plan.disk,
-    readOnlyDisks: plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }],
+    readOnlyDisks: [
+      ...(plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }]),
+      ...plan.extensions,
+    ],
     console: state.log,
     qmpFd: QMP_FD,
     vsock: vsock.device,

@@ -27,6 +27,11 @@ describe("image.json", () => {
       initramfs: "/images/devkit/stage1.cpio",
       disk: "/images/devkit/kata-containers.img",
       commandLine: "console=ttyS0",
+      extensions: {},
+    });
+    const extensions = { devkit: { disk: "extension-devkit.img", verityParams: "root_hash=00,salt=11" } };
+    expect(parseImage(JSON.stringify({ ...IMAGE, extensions }), "/images/devkit").extensions).toEqual({
+      devkit: { disk: "/images/devkit/extension-devkit.img", verityParams: "root_hash=00,salt=11" },
     });
   });
 
@@ -37,6 +42,21 @@ describe("image.json", () => {
     ["a number", JSON.stringify({ ...IMAGE, commandLine: 1 }), "commandLine: expected a text"],
     ["a path", JSON.stringify({ ...IMAGE, disk: "../x" }), "disk: expected the name of a file beside it"],
     ["an absolute path", JSON.stringify({ ...IMAGE, initramfs: "/etc/passwd" }), "initramfs: expected the name"],
+    [
+      "an extension with a path",
+      JSON.stringify({ ...IMAGE, extensions: { a: { disk: "../x", verityParams: "a=b" } } }),
+      "extensions.a.disk: expected the name of a file",
+    ],
+    [
+      "an extension's name that is none",
+      JSON.stringify({ ...IMAGE, extensions: { "a b": {} } }),
+      "extensions.a b: expected a plain name",
+    ],
+    [
+      "parameters with a second one",
+      JSON.stringify({ ...IMAGE, extensions: { a: { disk: "x", verityParams: "a=b init=/x" } } }),
+      "extensions.a.verityParams: expected parameters",
+    ],
     ["a hidden file", JSON.stringify({ ...IMAGE, kernel: ".." }), "kernel: expected the name"],
   ])("refuses %s", (_what, text, message) => {
     expect(() => parseImage(text, "/images/devkit")).toThrow(message);
