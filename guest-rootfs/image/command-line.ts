@@ -14,6 +14,8 @@ export function kernelCommandLine(arch: Arch, params: VerityParams, more: readon
     `console=${CONSOLE[arch]}`,
     // A panic ends the machine: a guest that cannot go on is never left standing.
     "panic=1",
+    // A seed that firmware or hypervisor hand over is the host's: it may be mixed in, but counts for nothing.
+    "random.trust_bootloader=off",
     "rcupdate.rcu_expedited=1",
     "cryptomgr.notests",
     "net.ifnames=0",

@@ -4,6 +4,8 @@ import { once } from "node:events";
 import type { Effects } from "@nacre/kata-sys-util";
 
 import { NvrcError } from "./error.ts";
+import { LastWords } from "./last-words.ts";
+import { writeStderr } from "./log.ts";
 import { MALLOC_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";
 
 /** The interpreter and its flags are spelt out: nothing that the kernel put into our environment chooses them. */
@@ -24,6 +26,8 @@ export type AgentEnd = { readonly code: number } | { readonly signal: string };
 /** The running agent. */
 export interface Agent {
   readonly ended: Promise<AgentEnd>;
+  /** What it and its components said last on standard error. */
+  readonly lastWords: LastWords;
   terminate(): void;
 }
 
@@ -35,7 +39,8 @@ export async function startAgent(
 ): Promise<Agent> {
   const [file = "", ...args] = argv;
   const env = { ...AGENT_ENVIRONMENT, ...environment };
-  const child = spawn(file, args, { env, cwd: "/", stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(file, args, { env, cwd: "/", stdio: ["ignore", "inherit", "pipe"] });
+  const lastWords = new LastWords([child.stderr], writeStderr);
   const ended = endOf(child);
   try {
     await once(child, "spawn");
@@ -43,12 +48,16 @@ export async function startAgent(
   } catch (cause) {
     throw new NvrcError("agent", `start ${argv.join(" ")}`, { cause });
   }
-  return { ended, terminate: () => void child.kill("SIGTERM") };
+  return { ended, lastWords, terminate: () => void child.kill("SIGTERM") };
 }
 
 function endOf(child: ChildProcess): Promise<AgentEnd> {
   return new Promise((resolve) => {
-    child.once("exit", (code, signal) => resolve(code === null ? { signal: signal ?? "unknown" } : { code }));
+    child.once("exit", (code, signal) => {
+      const end = code === null ? { signal: signal ?? "unknown" } : { code };
+      // What it wrote before lies in the pipe, and is read at the next turn of the event loop.
+      setImmediate(() => setImmediate(() => resolve(end)));
+    });
   });
 }
 

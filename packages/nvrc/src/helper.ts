@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 
 import { NvrcError } from "./error.ts";
-import { type Log, plain } from "./log.ts";
+import { LastWords } from "./last-words.ts";
+import type { Log } from "./log.ts";
 
 /**
  * A helper that has not ended by then never will: the slowest, a driver on a machine of eight GPUs, takes half a minute.
  * A bound on hanging; upstream waits for ever.
  */
 export const HELPER_DEADLINE_MS = 120_000;
-/** Of what a helper says, the end is kept for the message about its failure. */
-const KEPT_OUTPUT = 300;
 
 /** The whole environment of helpers and daemons. */
 export const HELPER_ENVIRONMENT: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
@@ -23,7 +22,7 @@ export function helperRunner(log: Log, deadlineMs: number = HELPER_DEADLINE_MS):
     log.debug(argv.join(" "));
     const [file = "", ...args] = argv;
     const child = spawn(file, args, { env: HELPER_ENVIRONMENT, cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
-    const output = collect(child, log);
+    const words = new LastWords([child.stdout, child.stderr], (text) => log.debug(text.trimEnd()));
     const timer = setTimeout(() => {
       child.kill("SIGKILL");
       // Something that it started may hold its output open.
@@ -34,20 +33,8 @@ export function helperRunner(log: Log, deadlineMs: number = HELPER_DEADLINE_MS):
     clearTimeout(timer);
     if (end === "status 0") return;
     const late = child.killed ? ` after ${deadlineMs} ms without an end` : "";
-    throw new NvrcError("helper", `${file}: expected status 0, got ${end}${late}${output()}`);
+    throw new NvrcError("helper", `${file}: expected status 0, got ${end}${late}${words.toString()}`);
   };
-}
-
-/** Reads what the helper says, so that it never waits, and keeps the end. */
-function collect(child: ChildProcess, log: Log): () => string {
-  let kept = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding("utf8").on("data", (text: string) => {
-      log.debug(text.trimEnd());
-      kept = (kept + text).slice(-KEPT_OUTPUT);
-    });
-  }
-  return () => (kept.trim() === "" ? "" : `: ${plain(kept.trim())}`);
 }
 
 function endOf(child: ChildProcess): Promise<string> {

@@ -11,6 +11,8 @@ type Kind = keyof typeof PRIORITY;
 /** The kernel refuses a longer record (LOG_LINE_MAX less its own prefix). */
 export const MAX_KMSG = 900;
 
+const STDERR = 2;
+
 /** Takes one line and its priority; returns when it is out. */
 export type LogSink = (priority: number, text: string) => void;
 
@@ -61,8 +63,17 @@ export class Log {
 
 /** Standard error, which is the guest's log; written at once, because a power-off waits for nothing. */
 export const stderrSink: LogSink = (_priority, text) => {
-  writeSync(2, `${plain(text)}\n`);
+  writeStderr(`${plain(text)}\n`);
 };
+
+/** Best effort: a log that cannot be written ends nobody. */
+export function writeStderr(text: string): void {
+  try {
+    writeSync(STDERR, text);
+  } catch {
+    // Nobody reads it, or its disk is full.
+  }
+}
 
 /** The kernel's log: it reaches the console before the power goes, which a buffered line may not. */
 export const kmsgSink: LogSink = (priority, text) => {

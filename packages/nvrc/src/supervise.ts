@@ -47,7 +47,8 @@ export async function superviseAgent(
   await tracer.step("agent-ready", readiness(agent, socket.ready, options.readyDeadlineMs));
   const how = await agent.ended;
   if (!requested && !isClean(how)) {
-    throw new NvrcError("agent", `kata-agent ended with ${describeEnd(how)}${await exhausted(sys, killsBefore)}`);
+    const why = `${agent.lastWords.toString()}${await exhausted(sys, killsBefore)}`;
+    throw new NvrcError("agent", `kata-agent ended with ${describeEnd(how)}${why}`);
   }
   log.info(`kata-agent ended with ${describeEnd(how)}`);
   await end.powerOff(isClean(how) ? 0 : 1);

@@ -104,6 +104,7 @@ describe("superviseAgent", () => {
   it.each([
     [`${READY}; exit 3`, "kata-agent ended with status 3"],
     ["exit 1", "kata-agent ended with status 1"],
+    ["printf 'log\\n\\nno socket\\n' >&2; exit 1", "kata-agent ended with status 1: log no socket"],
     [`${READY}; kill -KILL $$`, "kata-agent ended with signal SIGKILL"],
   ])("fails where the agent ends by %s", async (script, message) => {
     // The kernel of this machine may end processes meanwhile, and then says so too.
