@@ -1,20 +1,13 @@
-import { createHash } from "node:crypto";
-
 import { fromJson, stringifyLossless } from "@nacre/protocols";
-import {
-  compileRegorus,
-  type Deadline,
-  type Evaluation,
-  RegoEngine,
-  RegoError,
-  type RegorusModule,
-} from "regorus-wasm";
+import { type CallOptions, compileRegorus, type Evaluation, RegoError } from "regorus-wasm";
 
-import { scriptDeadline } from "./deadline.ts";
 import { PolicyError } from "./error.ts";
 import { policyInput } from "./input.ts";
 import { applyPatch, type Json } from "./json-patch.ts";
 import { boundPrints, DEFAULT_LIMITS, overLimit, type PolicyLimits } from "./limits.ts";
+import { LoadedPolicy, type LoadOptions, type Prints } from "./loaded-policy.ts";
+import { REQUEST_RULES } from "./rules.ts";
+import { Turns } from "./turns.ts";
 import { readVerdict } from "./verdict.ts";
 
 /** What the engine needs from outside. */
@@ -26,64 +19,59 @@ export interface PolicyEngineOptions {
   readonly limits?: Partial<PolicyLimits>;
   /** Parse policies as Rego v0. Only recorded policies of an older fork need it. */
   readonly regoV0?: boolean;
-  /** Ends a call into the engine from outside. Default: by V8, after the limit `deadlineMs`. */
-  readonly deadline?: Deadline;
+  /** Which decisions carry what was printed. Default: refusals. */
+  readonly prints?: Prints;
+  /** Gives others their turn between slices of a call. Default: `setImmediate`. */
+  readonly turn?: CallOptions["turn"];
 }
 
 /** The policy's answer. */
 export interface Decision {
   readonly allowed: boolean;
-  /** What `print` said on the way, each `FILE:LINE: text`. */
+  /** What `print` said on the way, each `FILE:LINE: text`; of which decisions, the engine's options say. */
   readonly prints: string[];
 }
 
 /** How upstream names a policy that came by SetPolicy; positions in prints begin with it. */
 const SET_POLICY_FILE = "agent_policy";
-const PACKAGE = "data.agent_policy";
-const ALLOW_FAILING = "AllowRequestsFailingPolicy";
 const RULE_NAME = /^[A-Za-z_]\w*$/u;
-const EMPTY_STATE = '{"pstate":{}}';
+const EMPTY_STATE: Json = { pstate: {} };
 /** The shape of a container's request without content, to compile what the first real one will run. */
 const WARM_UP_TYPE = "grpc.CreateContainerRequest";
 const WARM_UP_REQUEST = { OCI: { Process: { User: {} }, Root: {}, Mounts: [{}], Linux: {} }, storages: [{}] };
 
-interface InForce {
-  readonly engine: RegoEngine;
-  readonly text: string;
-  readonly fileName: string;
-  readonly digest: string;
-  readonly allowFailing: boolean;
-  /** Memory of the instance when it was new, in bytes. */
-  readonly memoryBytes: number;
-}
-
 /**
- * The policy in force and its state. The document `{"pstate":…}` is kept here and not in the engine's instance, so an
+ * The policy in force and its state. The document `{"pstate":…}` is kept here and not in the engine's instances, so an
  * instance that traps is replaced without losing it.
  *
- * An evaluation runs to its end in one turn of the event loop, so nothing comes between a decision and the state that
- * it leaves. The interpreter's timer bounds it, and a deadline from outside what the timer does not see.
+ * Calls run in slices, and others have their turn in between, but one decision is over, with the state that it leaves,
+ * before the next one begins.
  */
 export class PolicyEngine {
-  readonly #module: RegorusModule;
-  readonly #monotonicMs: () => number;
-  readonly #limits: PolicyLimits;
-  readonly #regoV0: boolean;
-  readonly #deadline: Deadline;
-  #current: InForce | undefined;
-  #state: Json = { pstate: {} };
+  readonly #options: LoadOptions;
+  readonly #turns = new Turns();
+  readonly #loads = new Turns();
+  #current: LoadedPolicy | undefined;
+  #state: Json = EMPTY_STATE;
 
-  private constructor(module: RegorusModule, options: PolicyEngineOptions) {
-    this.#module = module;
-    this.#monotonicMs = options.monotonicMs ?? ((): number => performance.now());
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#regoV0 = options.regoV0 ?? false;
-    this.#deadline = options.deadline ?? scriptDeadline(this.#limits.deadlineMs);
+  private constructor(options: LoadOptions) {
+    this.#options = options;
   }
 
   /** An engine without a policy: until `setPolicy` every check throws. */
   static async create(options: PolicyEngineOptions): Promise<PolicyEngine> {
-    return new PolicyEngine(await compileRegorus(await options.loadWasm()), options);
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    return new PolicyEngine({
+      module: await compileRegorus(await options.loadWasm()),
+      limits,
+      monotonicMs: options.monotonicMs ?? ((): number => performance.now()),
+      limitMs: limits.evaluationMs,
+      deadlineMs: limits.deadlineMs,
+      sliceMs: limits.sliceMs,
+      regoV0: options.regoV0 ?? false,
+      prints: options.prints ?? "refusals",
+      ...(options.turn === undefined ? {} : { turn: options.turn }),
+    });
   }
 
   /** sha256 of the text in force, lower-case hex; empty before the first policy. */
@@ -101,149 +89,100 @@ export class PolicyEngine {
    * limit, does not parse, is not of package `agent_policy` or cannot be evaluated at all (an unsafe variable); then
    * the old policy and its state stay in force, unlike upstream (golden-findings 19).
    *
+   * Its rules are compiled right after; who asks meanwhile waits for that.
+   *
    * @param fileName what positions in prints and errors begin with: the path of a file, absent for SetPolicy.
    */
-  async setPolicy(text: string, fileName: string = SET_POLICY_FILE): Promise<void> {
-    const tooLarge = overLimit(text, this.#limits);
+  setPolicy(text: string, fileName: string = SET_POLICY_FILE): Promise<void> {
+    return this.#loads.run(() => this.#setPolicy(text, fileName));
+  }
+
+  async #setPolicy(text: string, fileName: string): Promise<void> {
+    const tooLarge = overLimit(text, this.#options.limits);
     if (tooLarge !== undefined) throw new PolicyError("parse", tooLarge);
-    let next: InForce;
+    let next: LoadedPolicy;
     try {
-      next = this.#load(text, fileName, EMPTY_STATE);
+      next = await LoadedPolicy.load(this.#options, text, fileName, stringifyLossless(EMPTY_STATE));
     } catch (error) {
       if (error instanceof RegoError) throw new PolicyError("parse", error.message, { cause: error });
       throw error;
     }
-    this.#current = next;
-    this.#state = { pstate: {} };
+    await this.#turns.run(async () => {
+      this.#current = next;
+      this.#state = EMPTY_STATE;
+    });
+    void this.#turns.run(() => next.compile(REQUEST_RULES));
   }
 
   /**
    * Asks the rule for this request. Throws PolicyError `evaluation`, `timeout` or `trap` where there is no answer.
    *
-   * A policy whose AllowRequestsFailingPolicy is true lets undefined rules, rules that fail and rules that say no
-   * through; not a value that is no answer, nor an engine that ended.
+   * A policy whose AllowRequestsFailingPolicy is true lets undefined rules and rules that fail through; not a rule that
+   * says no, a value that is no answer, or an engine that ended.
    */
-  async check(rule: string, inputJson: string, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
-    options.signal?.throwIfAborted();
-    if (!RULE_NAME.test(rule)) throw new PolicyError("input", `expected the name of a rule, got ${rule}`);
-    // One that could not be replaced when it ended: what was short then, memory or descriptors, may be there again.
-    if (this.#current?.engine.poisoned === true) this.#renew();
-    const current = this.#current;
-    if (current === undefined) throw new PolicyError("evaluation", "policy check: no policy is in force");
-    const { allowFailing } = current;
-    let outcome: Evaluation;
-    try {
-      outcome = current.engine.evaluate(`${PACKAGE}.${rule}`, inputJson);
-    } catch (error) {
-      this.#renew();
-      const reason = failure(error);
-      if (allowFailing && reason.code === "evaluation") return { allowed: true, prints: [] };
-      throw reason;
-    }
-    this.#renew();
-    const prints = boundPrints(outcome.prints, this.#limits);
-    if (outcome.value === undefined && allowFailing) return { allowed: true, prints };
-    // Upstream lets an explicit no through as well (golden-findings 20). A rule that says no is no failing rule.
-    return { allowed: this.#decide(outcome), prints };
+  check(rule: string, inputJson: string, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
+    return this.#turns.run(() => {
+      options.signal?.throwIfAborted();
+      return this.#check(rule, inputJson);
+    });
   }
 
   /** Runs the rule once on a made-up request and forgets the result: the first real one finds the code compiled. */
-  async warmUp(rule: string = "CreateContainerRequest"): Promise<void> {
-    const input = policyInput({ requestType: WARM_UP_TYPE }, fromJson(WARM_UP_TYPE, WARM_UP_REQUEST));
-    try {
-      this.#current?.engine.evaluate(`${PACKAGE}.${rule}`, input);
-    } catch (error) {
-      if (!(error instanceof RegoError)) throw error;
-    }
-    this.#renew();
-  }
-
-  #load(text: string, fileName: string, stateJson: string): InForce {
-    const engine = new RegoEngine(this.#module, {
-      monotonicMs: this.#monotonicMs,
-      limitMs: this.#limits.evaluationMs,
-      regoV0: this.#regoV0,
-      deadline: this.#deadline,
+  warmUp(rule: string = "CreateContainerRequest"): Promise<void> {
+    return this.#turns.run(async () => {
+      const input = policyInput({ requestType: WARM_UP_TYPE }, fromJson(WARM_UP_TYPE, WARM_UP_REQUEST));
+      try {
+        await this.#current?.warmUp(rule, input);
+      } catch (error) {
+        if (!(error instanceof RegoError)) throw error;
+      }
     });
-    const packageName = engine.addPolicy(fileName, text);
-    if (packageName !== PACKAGE) {
-      throw new RegoError("rego", `expected package agent_policy, got ${packageName.replace(/^data\./u, "")}`);
-    }
-    engine.setData(stateJson);
-    // The first query compiles, which finds what parsing cannot, such as unsafe variables.
-    engine.evaluate("true", "{}");
-    const digest = createHash("sha256").update(text).digest("hex");
-    return { engine, text, fileName, digest, allowFailing: askAllowFailing(engine), memoryBytes: engine.memoryBytes };
   }
 
-  #decide({ value, rustDebug }: Evaluation): boolean {
+  async #check(rule: string, inputJson: string): Promise<Decision> {
+    if (!RULE_NAME.test(rule)) throw new PolicyError("input", `expected the name of a rule, got ${rule}`);
+    const current = this.#current;
+    if (current === undefined) throw new PolicyError("evaluation", "policy check: no policy is in force");
+    let outcome: Evaluation;
+    try {
+      outcome = await current.ask(rule, inputJson);
+    } catch (error) {
+      const reason = failure(error);
+      if (current.allowFailing && reason.code === "evaluation" && error instanceof RegoError) {
+        return { allowed: true, prints: [] };
+      }
+      throw reason;
+    }
+    const prints = boundPrints(outcome.prints, this.#options.limits);
+    if (outcome.value === undefined && current.allowFailing) return { allowed: true, prints };
+    // Upstream lets an explicit no through as well (golden-findings 20). A rule that says no is no failing rule.
+    return { allowed: await this.#decide(current, outcome), prints };
+  }
+
+  async #decide(current: LoadedPolicy, { value, rustDebug }: Evaluation): Promise<boolean> {
     if (rustDebug !== "") {
       const what = value === undefined ? "len" : "type";
-      const outcome = rustDebug.slice(0, this.#limits.maxDebugLength);
+      const outcome = rustDebug.slice(0, this.#options.limits.maxDebugLength);
       throw new PolicyError("evaluation", `policy check: unexpected eval_query result ${what} ${outcome}`);
     }
     const { allowed, ops } = readVerdict(value ?? "");
-    if (allowed && ops.length > 0) this.#keep(applyPatch(this.#state, ops));
+    if (allowed && ops.length > 0) await this.#keep(current, applyPatch(this.#state, ops));
     return allowed;
   }
 
   /** The new state goes to the engine first: where it does not take it, the old one stays everywhere. */
-  #keep(next: Json): void {
+  async #keep(current: LoadedPolicy, next: Json): Promise<void> {
     const json = asJson(next);
-    if (json.length > this.#limits.maxStateLength) {
-      throw new PolicyError("evaluation", `expected a state of at most ${this.#limits.maxStateLength} characters`);
+    const { maxStateLength } = this.#options.limits;
+    if (json.length > maxStateLength) {
+      throw new PolicyError("evaluation", `expected a state of at most ${maxStateLength} characters`);
     }
-    const engine = this.#current?.engine;
-    if (engine === undefined) return;
     try {
-      engine.setData(json);
+      await current.setState(json);
     } catch (error) {
-      if (engine.poisoned) this.#renew();
-      else engine.setData(stringifyLossless(this.#state));
       throw failure(error);
     }
     this.#state = next;
-    setImmediate(() => this.#prepare());
-  }
-
-  /**
-   * A new state makes the engine compile the policy again at its next query, which takes as long as a small decision.
-   * It happens while the request that changed the state is carried out, and not when the next one waits for it.
-   */
-  #prepare(): void {
-    try {
-      this.#current?.engine.evaluate("true", "{}");
-    } catch (error) {
-      // Nobody waits for this query; the next one meets the same error and tells it.
-      if (!(error instanceof RegoError)) throw error;
-    }
-  }
-
-  /** An instance that ended, or that grew and would never give the memory back, is replaced; the state stays. */
-  #renew(): void {
-    const current = this.#current;
-    if (current === undefined) return;
-    const { engine, text, fileName, allowFailing, memoryBytes } = current;
-    if (!engine.poisoned && engine.memoryBytes - memoryBytes <= this.#limits.maxGrowthBytes) return;
-    try {
-      const next = this.#load(text, fileName, stringifyLossless(this.#state));
-      // That was asked when the policy came; its answer may not depend on what the policy has seen since.
-      this.#current = { ...next, allowFailing };
-    } catch (error) {
-      // An instance that ended answers nothing: every request is refused until a later try succeeds.
-      if (!(error instanceof RegoError)) throw error;
-    }
-  }
-}
-
-/** Asked once a load, with an empty input. Anything but a clear yes is a no; a rule that runs away is thrown. */
-function askAllowFailing(engine: RegoEngine): boolean {
-  try {
-    const { value, rustDebug } = engine.evaluate(`${PACKAGE}.${ALLOW_FAILING}`, "{}");
-    return value !== undefined && rustDebug === "" && readVerdict(value).allowed;
-  } catch (error) {
-    if (error instanceof PolicyError || (error instanceof RegoError && error.code === "rego")) return false;
-    throw error;
   }
 }
 
@@ -256,6 +195,7 @@ function asJson(state: Json): string {
 }
 
 function failure(error: unknown): PolicyError {
+  if (error instanceof PolicyError) return error;
   if (!(error instanceof RegoError)) throw error;
   switch (error.code) {
     case "poisoned":

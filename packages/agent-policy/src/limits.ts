@@ -7,15 +7,18 @@ export interface PolicyLimits {
   /** Lines of one file. */
   readonly maxLines: number;
   /**
-   * Milliseconds of one evaluation. Real policies take 3 to 60, and an emulated processor is fifty times slower;
-   * everything else of the agent waits meanwhile, so it ends well before a runtime's health check (30 s) gives up.
+   * Milliseconds of one evaluation, without the time in which others had their turn. Real policies take 3 to 60, and an
+   * emulated processor is fifty times slower; requests wait for the one before them, so it ends well before a runtime
+   * gives one up (60 s).
    */
   readonly evaluationMs: number;
   /**
    * Milliseconds of any one call into the engine, parsing included. Above `evaluationMs`, because it costs the
-   * instance: the interpreter's own timer is to be first wherever it is asked.
+   * instance: the engine's own timer is to be first wherever it is asked.
    */
   readonly deadlineMs: number;
+  /** Milliseconds after which a call lets the rest of the agent have its turn: most decisions take less. */
+  readonly sliceMs: number;
   /** Bytes by which an instance may have grown before it is replaced by a new one after the call. */
   readonly maxGrowthBytes: number;
   /** UTF-16 units of the state as JSON. State is a few hundred bytes a container. */
@@ -32,6 +35,7 @@ export const DEFAULT_LIMITS: PolicyLimits = {
   maxLines: 200_000,
   evaluationMs: 5_000,
   deadlineMs: 10_000,
+  sliceMs: 5,
   maxGrowthBytes: 64 * 1024 * 1024,
   maxStateLength: 4 * 1024 * 1024,
   maxPrintsLength: 256 * 1024,

@@ -10,6 +10,7 @@ import { NacreError } from "./error.ts";
 export async function loadPolicy(text: string, fileName: string): Promise<PolicyEngine> {
   const engine = await PolicyEngine.create({
     loadWasm: () => readFile(fileURLToPath(import.meta.resolve("regorus-wasm/regorus.wasm"))),
+    prints: "always",
   });
   try {
     await engine.setPolicy(text, fileName);

@@ -1,4 +1,4 @@
-import { type PolicyEngine, PolicyError, policyInput } from "@nacre/agent-policy";
+import { type PolicyEngine, PolicyError, policyInput, ruleName } from "@nacre/agent-policy";
 import { Code, type MethodDescriptor } from "@nacre/protocols";
 
 import { debugQuote } from "./debug-quote.ts";
@@ -10,11 +10,6 @@ export type PolicyAnswers = Pick<PolicyEngine, "check">;
 
 /** What the gate needs to know of a method. */
 export type GatedMethod = Pick<MethodDescriptor<object, object>, "requestType">;
-
-/** Name of the rule that a request is put to: the name of its message, not of the method (section 1.3). */
-export function ruleName(method: GatedMethod): string {
-  return method.requestType.slice(method.requestType.lastIndexOf(".") + 1);
-}
 
 /** The one place where requests meet the policy. */
 export class PolicyGate {

@@ -5,7 +5,6 @@ import { PolicyEngine } from "@nacre/agent-policy";
 
 import { internalError } from "./error.ts";
 import type { Logger } from "./log.ts";
-import { policyDeadline } from "./policy-deadline.ts";
 
 /**
  * The engine with the policy that is in force until SetPolicy (section 2.2, steps 6 and 12): that of the file, then that
@@ -25,7 +24,7 @@ async function defaultPolicy(path: string): Promise<PolicyEngine> {
   try {
     const wasm = await readFile(wasmPath());
     const [engine, text] = await Promise.all([
-      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm), deadline: policyDeadline }),
+      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm) }),
       readFile(path, "utf8"),
     ]);
     // The compiled module has its own copy; this one's 2 MB would stay until the next full collection.

@@ -1,8 +1,8 @@
-import { PolicyError } from "@nacre/agent-policy";
+import { PolicyError, ruleName } from "@nacre/agent-policy";
 import { AgentService, type grpc } from "@nacre/protocols";
 import { describe, expect, it } from "vitest";
 
-import { PolicyGate, ruleName } from "../src/gate.ts";
+import { PolicyGate } from "../src/gate.ts";
 import { createLogger } from "../src/log.ts";
 
 const { CopyFile, MemAgentMemcgSet, ReadStderr, StartContainer } = AgentService.methods;

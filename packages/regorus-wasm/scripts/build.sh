@@ -16,11 +16,11 @@ flock 9
 rm -rf "$build"
 mkdir "$build"
 trap 'rm -rf "$build" "$build.lock"' EXIT
-cp -r Cargo.toml Cargo.lock src "$build"
+cp -r Cargo.toml Cargo.lock src meter "$build"
 committed=$PWD/../regorus.wasm
 cd "$build"
 export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$build/target
-/usr/bin/cargo fetch --locked --quiet
+for manifest in Cargo.toml meter/Cargo.toml; do /usr/bin/cargo fetch --locked --quiet --manifest-path "$manifest"; done
 # No path of the machine may be in the module: panic messages name sources.
 remap="--remap-path-prefix=$build=regorus-wasm --remap-path-prefix=/usr/lib/rustlib/src/rust=rust"
 for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do remap+=" --remap-path-prefix=${crates%/}=crates"; done
@@ -28,7 +28,10 @@ for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do remap+=" --remap
 limits="-Clink-arg=--max-memory=268435456 -Clink-arg=-zstack-size=4194304 -Clink-arg=--stack-first"
 CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld RUSTFLAGS="$remap $limits" \
   /usr/bin/cargo build --release --locked --target wasm32-unknown-unknown -Zbuild-std=std,panic_abort
-built=$build/target/wasm32-unknown-unknown/release/regorus_wasm.wasm
+# What makes the module ask now and then whether it may go on is put in when everything else is done.
+(cd meter && /usr/bin/cargo build --release --locked --quiet)
+built=$build/metered.wasm
+target/release/meter target/wasm32-unknown-unknown/release/regorus_wasm.wasm "$built"
 /usr/bin/rustc --version
 /usr/bin/cargo --version
 dpkg-query -W -f '${Package} ${Version}\n' "${packages[@]}"

@@ -3,7 +3,7 @@
  * - `timeout`: the evaluation took longer than its limit; the engine goes on.
  * - `poisoned`: the instance ended half-way (out of memory, stack overflow, a panic, ended from outside) and answers
  *   nothing any more. The owner makes a new one.
- * - `module`: the bytes are not the regorus module, or an engine that was disposed of was called.
+ * - `module`: the bytes are not the regorus module, or an engine was called that was disposed of or has not answered yet.
  */
 export type RegoErrorCode = "rego" | "timeout" | "poisoned" | "module";
 

@@ -7,11 +7,11 @@ import { compileRegorus, RegoEngine } from "../src/index.ts";
 const module = await compileRegorus(readFileSync(join(import.meta.dirname, "../regorus.wasm")));
 
 /** The value of `data.t.x` as JSON text; undefined where it is undefined. */
-function value(rego: string, input = "{}", regoV0 = false): string | undefined {
-  const engine = new RegoEngine(module, { monotonicMs: () => performance.now(), regoV0 });
-  engine.addPolicy("t", `package t\n${rego}\n`);
-  engine.setData('{"pstate":{"seen":{"a":1}}}');
-  return engine.evaluate("data.t.x", input).value;
+async function value(rego: string, input = "{}", regoV0 = false): Promise<string | undefined> {
+  const engine = await RegoEngine.create(module, { monotonicMs: () => performance.now(), regoV0 });
+  await engine.addPolicy("t", `package t\n${rego}\n`);
+  await engine.setData('{"pstate":{"seen":{"a":1}}}');
+  return (await engine.evaluate("data.t.x", input)).value;
 }
 
 /** What Rego means by these, by its reference; policies for the agent are made of such pieces. */
@@ -55,14 +55,14 @@ describe("Rego v1", () => {
     ["with input", 'y := input.a\nx := z if z := y with input as {"a": 4}', "4"],
     ["raw strings and comments", "x := `a\\n` # a comment", '"a\\\\n"'],
     ["reserved names as keys", 'x := {"__proto__": 1, "constructor": 2}', '{"__proto__":1,"constructor":2}'],
-  ])("%s", (_name, rego, expected) => {
-    expect(value(rego)).toBe(expected);
+  ])("%s", async (_name, rego, expected) => {
+    expect(await value(rego)).toBe(expected);
   });
 
-  it("compares the input with the literal, whatever the number's size or spelling", () => {
-    expect(value("x if input.n == 100", '{"n":1e2}')).toBe("true");
-    expect(value("x if input.n == -9223372036854775808", '{"n":-9223372036854775808}')).toBe("true");
-    expect(value("x if input.n == 9223372036854775807", '{"n":9223372036854775806}')).toBeUndefined();
+  it("compares the input with the literal, whatever the number's size or spelling", async () => {
+    expect(await value("x if input.n == 100", '{"n":1e2}')).toBe("true");
+    expect(await value("x if input.n == -9223372036854775808", '{"n":-9223372036854775808}')).toBe("true");
+    expect(await value("x if input.n == 9223372036854775807", '{"n":9223372036854775806}')).toBeUndefined();
   });
 });
 
@@ -73,7 +73,7 @@ describe("Rego v0", () => {
     ["a partial set", "y[i] { i := [1, 2][_] }\nx = y", "[1,2]"],
     ["future keywords", "import future.keywords.in\nx { 1 in [1] }", "true"],
     ["future every", "import future.keywords.every\nx { every i in [1, 2] { i > 0 } }", "true"],
-  ])("%s", (_name, rego, expected) => {
-    expect(value(rego, '{"a":1}', true)).toBe(expected);
+  ])("%s", async (_name, rego, expected) => {
+    expect(await value(rego, '{"a":1}', true)).toBe(expected);
   });
 });

@@ -1,0 +1,34 @@
+//! What the module asks of its host: the time, and whether it may go on.
+
+use core::time::Duration;
+
+use regorus::utils::limits::{set_time_source, TimeSource};
+
+#[link(wasm_import_module = "host")]
+extern "C" {
+    /// Monotonic milliseconds since any fixed moment.
+    fn monotonic_ms() -> f64;
+    /// Called by what `meter/` puts into loops and functions, each time that many were run. It returns when the module
+    /// may go on, and never returns when the call has to end.
+    fn pause();
+}
+
+struct HostClock;
+
+impl TimeSource for HostClock {
+    fn now(&self) -> Option<Duration> {
+        // SAFETY: the import takes nothing and returns a number.
+        let ms = unsafe { monotonic_ms() };
+        Some(Duration::from_micros((ms * 1000.0) as u64))
+    }
+}
+
+static CLOCK: HostClock = HostClock;
+
+/// Makes the host's clock that of the execution timers. Each object begins with it.
+pub fn begin() {
+    // An error says that it is registered already, which is what is wanted.
+    let _ = set_time_source(&CLOCK);
+    // SAFETY: the import takes nothing. A module without a call of it would not have it.
+    unsafe { pause() };
+}
