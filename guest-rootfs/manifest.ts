@@ -54,6 +54,8 @@ const daemon = (name: string, path: string, bundle: string): readonly Entry[] =>
 /** The bundle that is the guest's init: for a kernel of its own, or for namespaces of somebody else's. */
 export type Init = "nvrc" | "nvrc-simulated";
 
+export const OS_RELEASE = 'NAME="Nacre guest"\nID=nacre\nVERSION_ID="0.1.0"\n';
+
 const PAUSE_CONFIG = {
   ociVersion: "1.0.2",
   process: { user: { uid: 65535, gid: 65535 }, args: ["/pause"], env: ["PATH=/"], cwd: "/" },
@@ -161,7 +163,7 @@ const configuration = ({ sources, flavour, policy, authorities }: ManifestOption
   text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
   // A target for bind mounts; the guest has no name server of its own.
   text("/etc/resolv.conf", ""),
-  text("/etc/os-release", 'NAME="Nacre guest"\nID=nacre\nVERSION_ID="0.1.0"\n'),
+  text("/etc/os-release", OS_RELEASE),
 ];
 
 function certificates(sources: Sources, authorities: Uint8Array = Buffer.alloc(0)): Text {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { DEBIAN_ARCH, HOST_ARCH } from "./arch.ts";
 import { DebianPackages } from "./debian/apt.ts";
 import { type Lock, lockChanges, readLock, writeLock } from "./debian/lock.ts";
-import { IMAGE_PACKAGES, KERNEL_PACKAGE } from "./debian/packages.ts";
+import { LOCKED_PACKAGES } from "./debian/packages.ts";
 import { DEBIAN, LOCK } from "./paths.ts";
 
 const before: Lock = existsSync(LOCK) ? readLock(LOCK) : {};
@@ -11,7 +11,7 @@ const archs = [HOST_ARCH];
 const fresh = archs.map((arch) => {
   const debian = new DebianPackages(DEBIAN, arch);
   debian.update();
-  return [DEBIAN_ARCH[arch], debian.resolve([KERNEL_PACKAGE, ...IMAGE_PACKAGES])] as const;
+  return [DEBIAN_ARCH[arch], debian.resolve(LOCKED_PACKAGES)] as const;
 });
 const after: Lock = { ...before, ...Object.fromEntries(fresh) };
 writeLock(LOCK, after);

@@ -3,8 +3,8 @@ import { join } from "node:path";
 
 import { type Arch, DEBIAN_ARCH, HOST_ARCH } from "./arch.ts";
 import { DebianPackages, PackageGone } from "./debian/apt.ts";
-import { type Lock, lockChanges, lockedPackages } from "./debian/lock.ts";
-import { IMAGE_PACKAGES, KERNEL_PACKAGE } from "./debian/packages.ts";
+import { type Lock, lockChanges, type LockedPackage, lockedPackages } from "./debian/lock.ts";
+import { IMAGE_PACKAGES, LOCKED_PACKAGES } from "./debian/packages.ts";
 import { debianOrigin, type Source } from "./origin.ts";
 
 /** Where the files of Debian packages lie on this machine. */
@@ -45,20 +45,21 @@ export class LockedSources implements Sources {
   readonly arch: Arch;
   readonly roots: readonly Source[];
   readonly locked: boolean;
+  /** SHA-256 of each package's file, by package URL. */
+  readonly digests: ReadonlyMap<string, string>;
   readonly #unpacked: ReadonlyMap<string, Source>;
 
   /** `folder` is where packages are kept, of any lock; `locked` is false for a lock that was made just now. */
   constructor(lock: Lock, arch: Arch, folder: string, locked = true) {
     const debian = new DebianPackages(folder, arch);
-    const packages = lockedPackages(lock, arch, [KERNEL_PACKAGE, ...IMAGE_PACKAGES]);
+    const packages = lockedPackages(lock, arch, LOCKED_PACKAGES);
     this.arch = arch;
     this.locked = locked;
+    const originOf = ({ name, version }: LockedPackage): string => debianOrigin(name, version, DEBIAN_ARCH[arch]);
     this.#unpacked = new Map(
-      [...packages].map(([key, locked]) => [
-        key,
-        { path: debian.unpacked(locked), origin: debianOrigin(locked.name, locked.version, DEBIAN_ARCH[arch]) },
-      ]),
+      [...packages].map(([key, locked]) => [key, { path: debian.unpacked(locked), origin: originOf(locked) }]),
     );
+    this.digests = new Map([...packages.values()].map((locked) => [originOf(locked), locked.sha256]));
     this.roots = IMAGE_PACKAGES.map((name) => this.package(name));
   }
 
@@ -101,8 +102,7 @@ export function fetchSources(lock: Lock, arch: Arch, { folder, newestIfGone, war
   } catch (error) {
     if (!newestIfGone || !(error instanceof PackageGone)) throw error;
     warn(`${error.message}\nUNLOCKED: building with what Debian has now; the digests are not those of the lock.`);
-    const names = [KERNEL_PACKAGE, ...IMAGE_PACKAGES];
-    const fresh = { [DEBIAN_ARCH[arch]]: new DebianPackages(folder, arch).resolve(names) };
+    const fresh = { [DEBIAN_ARCH[arch]]: new DebianPackages(folder, arch).resolve(LOCKED_PACKAGES) };
     for (const change of lockChanges(lock, { ...lock, ...fresh })) warn(`UNLOCKED: ${change}`);
     return new LockedSources(fresh, arch, folder, false);
   }

@@ -1,8 +1,11 @@
 /**
- * Debian packages of which the image holds files: those that the manifest names, then those that bring the libraries of
+ * Debian packages of which the image's root holds files: those that the manifest names, then those that bring the libraries of
  * its programs. The build says so when a library is in none of them.
  */
 export const KERNEL_PACKAGE = "linux-image-cloud-amd64";
+
+/** systemd's EFI stub, in front of a unified kernel image. */
+export const STUB_PACKAGE = "systemd-boot-efi";
 
 export const IMAGE_PACKAGES: readonly string[] = [
   "busybox-static",
@@ -36,3 +39,6 @@ export const IMAGE_PACKAGES: readonly string[] = [
   "libyajl2",
   "libzstd1",
 ];
+
+/** Everything that is locked. */
+export const LOCKED_PACKAGES: readonly string[] = [KERNEL_PACKAGE, STUB_PACKAGE, ...IMAGE_PACKAGES];

@@ -6,6 +6,8 @@ export interface ImageFile {
   readonly kernel: string;
   /** None where the kernel opens the root itself. */
   readonly initramfs?: string;
+  /** Kernel, initramfs and command line as one EFI program, for a boot by OVMF that a TPM measures. */
+  readonly unifiedKernelImage: string;
   /** Raw, with the root on its first partition and its hash tree on the second; the guest's first virtio disk. */
   readonly disk: string;
   /** All that the kernel needs to boot this root. The host appends the agent's parameters. */

@@ -17,6 +17,8 @@ export interface ListedEntry extends Omit<ResolvedEntry, "source" | "stamp"> {
 /** A disk with a file system of the entries and its hash tree. */
 export interface VerityDisk {
   readonly disk: string;
+  /** The folder that the file system was made of. */
+  readonly tree: string;
   readonly params: VerityParams;
   readonly entries: readonly ListedEntry[];
 }
@@ -38,7 +40,7 @@ export async function buildVerityDisk(work: string, entries: readonly Entry[]): 
   const key = createHash("sha256").update(content).digest("hex");
   if (existsSync(done) && existsSync(disk)) {
     const before = JSON.parse(readFileSync(done, "utf8")) as { key: string; params: VerityParams };
-    if (before.key === key) return { disk, params: before.params, entries: listed };
+    if (before.key === key) return { disk, tree, params: before.params, entries: listed };
   }
   rmSync(done, { force: true });
   makeErofs(tree, at("root.erofs"), content);
@@ -46,5 +48,5 @@ export async function buildVerityDisk(work: string, entries: readonly Entry[]): 
   await writeDisk(disk, [at("root.erofs"), at("root.verity")]);
   for (const name of ["root.erofs", "root.verity"]) rmSync(at(name));
   writeFileSync(done, JSON.stringify({ key, params }));
-  return { disk, params, entries: listed };
+  return { disk, tree, params, entries: listed };
 }

@@ -72,7 +72,8 @@ describe.for(FLAVOURS)("the %s image", (flavour) => {
     for (const [name, digest] of Object.entries(image.sha256))
       expect([name, sha256(join(image.folder, name))]).toEqual([name, digest]);
     const extensions = Object.values(image.extensions).map(({ disk: name }) => name);
-    expect(Object.keys(image.sha256)).toEqual([image.kernel, image.initramfs, image.disk, ...extensions]);
+    const files = [image.kernel, image.initramfs, image.unifiedKernelImage, image.disk, ...extensions];
+    expect(Object.keys(image.sha256)).toEqual(files);
     expect(image.commandLine).toContain(` 0 sha256 ${image.rootHash} `);
   });
 

@@ -22,6 +22,7 @@ packages=(
   iproute2         # the guest's network
   kmod
   libcap2-bin      # getcap, the independent reader of file capabilities
+  ovmf swtpm       # firmware and TPM of a measured boot
   openssl          # certificates of the TLS registry
   procps
   qemu-system-x86  # QEMU guests
