@@ -71,13 +71,15 @@ function documentFor(
   options: StartGuestOptions,
 ): string | Uint8Array | undefined {
   if (options.initdata !== undefined) return options.initdata;
-  const asked = [options.policy, options.hubConfig].some((value) => value !== undefined) || hasRegistries(options);
+  const asked =
+    [options.policy, options.hubConfig].some((value) => value !== undefined) || hasRegistries(options, network);
   if (image.flavour !== DEVKIT && !asked) return undefined;
   return initdataDocument({ policy: options.policy, hubConfig: hubConfigOf(network, options) });
 }
 
-function hasRegistries({ registries = [], extraRoots = [] }: StartGuestOptions): boolean {
-  return registries.length > 0 || extraRoots.length > 0;
+function hasRegistries({ registries = [], extraRoots = [] }: StartGuestOptions, network: GuestNetwork): boolean {
+  const rules = typeof registries === "function" ? registries(network) : registries;
+  return rules.length > 0 || extraRoots.length > 0;
 }
 
 /** The hub's configuration as a file of this machine, for those who want to know where the guest pulls from. */
