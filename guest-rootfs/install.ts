@@ -27,6 +27,8 @@ export const INSTALLED = "/usr/lib/nacre/installed.json";
 /** Where the manifest has the interpreter, and what the first line of each program names. */
 const NODE = "/usr/bin/node";
 const OURS = "/usr/lib/nacre/";
+/** What a daemon reads of an image, and the sandbox's process. */
+const CONFIGURATION: readonly string[] = ["/pause_bundle/", "/etc/kata-opa/", "/etc/ocicrypt"];
 /** The kernel reads so much of a first line, with `#!`, the flag and the line's end. */
 const MAX_INTERPRETER = 80;
 
@@ -85,7 +87,7 @@ function ours(entry: Entry, interpreter: string, node: boolean): readonly Entry[
   if (basename(path, ".mjs") === "nvrc") return [];
   if (path === NODE) return node ? [{ ...entry, path: interpreter }] : [];
   const program = type === "link" && join(dirname(path), entry.target).startsWith(OURS);
-  const data = path.startsWith(OURS) || path.startsWith("/pause_bundle/") || path.startsWith("/etc/kata-opa/");
+  const data = path.startsWith(OURS) || CONFIGURATION.some((prefix) => path.startsWith(prefix));
   if (!program && !data) return [];
   if (type !== "file" || !path.endsWith(".mjs") || interpreter === NODE) return [entry];
   const [first = "", ...rest] = readFileSync(entry.source.path, "latin1").split("\n");
