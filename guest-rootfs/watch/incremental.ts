@@ -73,7 +73,9 @@ export class IncrementalBundles {
       this.#inputs.delete(name);
       throw new SourceError((await formatMessages(errors, { kind: "error", color: false })).join("").trim());
     }
-    this.#inputs.set(name, new Set(Object.keys(result.metafile.inputs)));
+    // What the bundler makes up (node's own modules) is no file: `namespace:name`.
+    const files = Object.keys(result.metafile.inputs).filter((path) => !/^\w+:/u.test(path));
+    this.#inputs.set(name, new Set(files));
     const file = (end: string): Uint8Array =>
       result.outputFiles.find(({ path }) => path.endsWith(end))?.contents ?? new Uint8Array();
     const output = { code: file(".mjs"), map: file(".map") };
