@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-fresh bench lint fmt check clean
+.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-guest test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,7 +51,11 @@ run: setup build tree ## set up, start a guest, pull and run a container under a
 
 test: setup build tree ## all the tests; the last line counts them
 	@node guest-rootfs/rootfs.ts --newest-if-gone
-	@node test/setup/run-tests.ts
+	@node test/setup/run-tests.ts --project unit --project system
+
+test-guest: setup build vhost-device-vsock ## the tests of guests, in virtual machines
+	@node guest-rootfs/rootfs.ts --newest-if-gone
+	@node test/setup/run-tests.ts --project qemu
 
 test-fresh: ## make run and make test in a new Debian tree
 	@bash test/setup/fresh.sh

@@ -1,8 +1,15 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests of guests that `make test-guest` runs in virtual machines; all but the first folder run in simulated ones too. */
+const IN_QEMU: readonly string[] = [
+  "test/qemu/**/*.test.ts",
+  "test/guest/{attack-*,bad-input,containers,end-to-end,trace-replay}.test.ts",
+];
+
 /**
- * Two projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
- * runs one file at a time because guests, mounts and registries share the machine.
+ * Three projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
+ * runs one file at a time because guests, mounts and registries share the machine; `qemu` runs tests of guests in virtual
+ * machines, the same files.
  */
 export default defineConfig({
   resolve: { conditions: ["source"] },
@@ -31,6 +38,19 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 180_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "qemu",
+          include: [...IN_QEMU],
+          env: { NACRE_GUEST: "qemu" },
+          pool: "forks",
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
         },
       },
     ],

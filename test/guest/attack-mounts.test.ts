@@ -14,7 +14,7 @@ describe("mounts, storages and files that a host chooses", () => {
   beforeAll(async () => {
     guest = await AttackedGuest.start();
     await copy("file", "contents");
-    before = guest.holdings();
+    before = await guest.holdings();
   });
   afterAll(() => guest[Symbol.asyncDispose]());
 
@@ -46,7 +46,7 @@ describe("mounts, storages and files that a host chooses", () => {
       ...over,
     };
     expect(await createWith("eph", { storages: [storage] })).toMatchObject({ code: 13 });
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it.each([
@@ -64,7 +64,7 @@ describe("mounts, storages and files that a host chooses", () => {
       const storage = { driver, source: driver, fstype: "tmpfs", mount_point };
       expect(await createWith("sto", { storages: [storage] }), driver).toMatchObject({ code: 13 });
     }
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it("a storage does not follow a planted link out of the shared folder", async () => {
@@ -79,8 +79,8 @@ describe("mounts, storages and files that a host chooses", () => {
       };
       expect(await createWith("sto", { storages: [storage] }), driver).toMatchObject({ code: 13 });
     }
-    expect(guest.names("/etc")).not.toContain("planted");
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.names("/etc")).not.toContain("planted");
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it.each<[string, string]>([
@@ -97,7 +97,7 @@ describe("mounts, storages and files that a host chooses", () => {
     expect(await createWith("bind", { mounts })).toMatchObject({ code: 13 });
     const odd = [{ destination: "/x", source, type: "none", options: ["bind", "ro"] }];
     expect(await createWith("bind", { mounts: odd })).toMatchObject({ code: 13 });
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it.each([
@@ -112,27 +112,27 @@ describe("mounts, storages and files that a host chooses", () => {
     "relative",
     "",
   ])("CopyFile stays in the shared folder: %j", async (path) => {
-    const files = guest.names(SHARED);
+    const files = await guest.names(SHARED);
     for (const mode of [0o100644, 0o120777, 0o040755]) {
       expect(await copy("", "/etc", mode, { path }), mode.toString(8)).toMatchObject({ code: 13 });
     }
-    expect(guest.names(SHARED)).toEqual(files);
+    expect(await guest.names(SHARED)).toEqual(files);
   });
 
   it("CopyFile does not write through planted links, whatever is copied", async () => {
     await link("through", "/etc");
     await link("dangling", "/etc/made-by-copy");
-    const files = guest.names(SHARED);
+    const files = await guest.names(SHARED);
     expect(await copy("through/f", "x")).toMatchObject({ code: 13 });
     expect(await copy("through/d", "", 0o040755)).toMatchObject({ code: 13 });
     expect(await copy("through/l", "y", 0o120777)).toMatchObject({ code: 13 });
     expect(await copy("dangling", "xyz")).toMatchObject({ code: 0 });
-    expect(guest.names("/etc")).not.toContain("made-by-copy");
-    expect(guest.names(SHARED)).toEqual(files);
+    expect(await guest.names("/etc")).not.toContain("made-by-copy");
+    expect(await guest.names(SHARED)).toEqual(files);
   });
 
   it("CopyFile refuses sizes and offsets that make no sense and leaves no part behind", async () => {
-    const files = guest.names(SHARED);
+    const files = await guest.names(SHARED);
     for (const over of [
       { file_size: -1n },
       { offset: -1n },
@@ -152,7 +152,7 @@ describe("mounts, storages and files that a host chooses", () => {
         code: 13,
       });
     }
-    expect(guest.names(SHARED)).toEqual(files);
+    expect(await guest.names(SHARED)).toEqual(files);
   });
 
   it("a termination log is a file that the container has by a bind mount", async () => {
@@ -173,7 +173,7 @@ describe("mounts, storages and files that a host chooses", () => {
         code: 3,
       },
     );
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it("a termination log that was changed to a link after the start is not followed", async () => {
@@ -186,7 +186,7 @@ describe("mounts, storages and files that a host chooses", () => {
     await link("log", SECRET);
     expect(await guest.reply(GetDiagnosticData, request)).toMatchObject({ code: 13 });
     await guest.remove("late");
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it("a container gets no descriptor, no environment and no folder of the guest's", async () => {
@@ -211,7 +211,7 @@ describe("mounts, storages and files that a host chooses", () => {
         expect(await guest.output("cwd")).not.toContain("kata-agent.mjs");
         await guest.remove("cwd");
       }
-      expect(guest.holdings()).toEqual(before);
+      expect(await guest.holdings()).toEqual(before);
     },
   );
 });

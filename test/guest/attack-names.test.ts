@@ -14,7 +14,7 @@ describe("names that a host chooses", () => {
   afterAll(() => guest[Symbol.asyncDispose]());
 
   it("cannot make a container's scratch folder that of the runtime", async () => {
-    const before = guest.holdings();
+    const before = await guest.holdings();
     await guest.run("victim", ["sleep", "1000"]);
     for (const id of ["runtime", "containers"]) {
       await guest.run(id, ["true"]);
@@ -31,11 +31,11 @@ describe("names that a host chooses", () => {
       }),
     ).toEqual({ code: 0, message: "" });
     await guest.remove("victim");
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it("cannot put a container into a control group that holds or is in another one's", async () => {
-    const before = guest.holdings();
+    const before = await guest.holdings();
     await guest.run("victim", ["sleep", "1000"]);
     for (const path of ["/kubepods/pod-test/victim", "/kubepods/pod-test/victim/below", "/kubepods"]) {
       const request = guest.request("thief");
@@ -49,7 +49,7 @@ describe("names that a host chooses", () => {
       code: 0,
     });
     await guest.remove("victim");
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 
   it.each([
@@ -68,10 +68,10 @@ describe("names that a host chooses", () => {
     "-x",
     "é".repeat(128),
   ])("are refused as a container's id: %j", async (id) => {
-    const before = guest.holdings();
+    const before = await guest.holdings();
     expect(await guest.reply(CreateContainer, guest.request(id))).toMatchObject({ code: 13 });
     expect(await guest.reply(StartContainer, { container_id: id })).toMatchObject({ code: 13 });
     expect(await guest.reply(RemoveContainer, { container_id: id })).toMatchObject({ code: 13 });
-    expect(guest.holdings()).toEqual(before);
+    expect(await guest.holdings()).toEqual(before);
   });
 });

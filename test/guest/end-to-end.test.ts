@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GoCallError, GoClient } from "../fixtures/go-client.ts";
+import { patient } from "../fixtures/guest-kind.ts";
 import { createContainerBody, createSandboxBody, processBody } from "../fixtures/pod.ts";
 import { startTestGuest, type TestGuest } from "../fixtures/test-guest.ts";
 
@@ -45,8 +46,11 @@ ExecProcessRequest if {
 describe("a guest driven by containerd's Go ttRPC client", () => {
   let guest: TestGuest;
   let go: GoClient;
-  const call = <T = Record<string, unknown>>(method: string, body: object = {}, timeoutMs = 60_000): Promise<T> =>
-    go.call<T>(AGENT, method, body, { timeoutMs });
+  const call = <T = Record<string, unknown>>(
+    method: string,
+    body: object = {},
+    timeoutMs = patient(60_000),
+  ): Promise<T> => go.call<T>(AGENT, method, body, { timeoutMs });
 
   /** Reads a stream as the runtime does: until an empty read, or until a terminal's end. */
   const readAll = async (method: "ReadStdout" | "ReadStderr", container_id: string, exec_id = container_id) => {
@@ -94,7 +98,7 @@ describe("a guest driven by containerd's Go ttRPC client", () => {
   });
 
   it("answers Check and Version before any policy", async () => {
-    expect(await go.call("grpc.Health", "Check", {}, { timeoutMs: 30_000, emitDefaults: true })).toEqual({
+    expect(await go.call("grpc.Health", "Check", {}, { timeoutMs: patient(30_000), emitDefaults: true })).toEqual({
       status: "SERVING",
     });
     expect(await go.call("grpc.Health", "Version")).toEqual({ agent_version: "4.1.0", grpc_version: "0.0.1" });
@@ -216,7 +220,7 @@ describe("a guest driven by containerd's Go ttRPC client", () => {
     });
 
     it("does not freeze when the container is started twice or its id is used again", async () => {
-      expect((await refused(call("StartContainer", { container_id: "main" }, 5_000))).code).toBe(13);
+      expect((await refused(call("StartContainer", { container_id: "main" }, patient(5_000)))).code).toBe(13);
       const again = createContainerBody({ id: "main", sandboxId: SANDBOX, image: guest.image, args: ["true"] });
       expect((await refused(call("CreateContainer", again))).code).toBe(13);
       await call("StatsContainer", { container_id: "main" });

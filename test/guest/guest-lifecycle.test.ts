@@ -12,7 +12,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { identityOf, type ProcessIdentity } from "../../packages/cli/src/guest/identity.ts";
 import { processEnd } from "../../packages/cli/src/guest/process-end.ts";
-import { cgroupsWith, clockOffset, machineFacts, processesWith } from "../fixtures/machine-facts.ts";
+import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
+import { cgroupsWith, clockOffset, machineFacts } from "../fixtures/machine-facts.ts";
 
 let stateRoot: string;
 beforeEach(() => {
@@ -37,19 +38,7 @@ async function check(address: string): Promise<number> {
   }
 }
 
-/** Everything on the machine that would bear the guest's name. */
-function tracesOf(id: string): object {
-  return {
-    processes: processesWith(id),
-    cgroups: cgroupsWith(id),
-    interfaces: readdirSync("/sys/class/net").filter((name) => name.includes(id)),
-    mounts: readFileSync("/proc/self/mountinfo", "utf8")
-      .split("\n")
-      .filter((line) => line.includes(id)),
-    folder: existsSync(join(stateRoot, "guests", id)),
-  };
-}
-const NOTHING = { processes: [], cgroups: [], interfaces: [], mounts: [], folder: false };
+const tracesOf = (id: string): object => guestTraces(stateRoot, id);
 
 describe("a simulated guest", () => {
   it("answers on both sockets, and leaves the machine as it was", async () => {

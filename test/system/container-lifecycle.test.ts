@@ -109,7 +109,7 @@ describe("a container", () => {
       "echo $$; grep -h -E 'CapEff|NoNewPrivs' /proc/self/status; cat /proc/self/oom_score_adj; cat /proc/self/cgroup | head -n 3",
     );
     const text = await output(container.init);
-    expect(text).toMatch(/^1\nCapEff:\t00000000000000e1\nNoNewPrivs:\t1\n0\n/);
+    expect(text).toMatch(/^1\nCapEff:\t00000000000000e1\nNoNewPrivs:\t1\n1\n/);
     expect(text).toContain(`${harness.pod}/${container.id}`);
   });
 

@@ -5,7 +5,8 @@ const MAX_TAIL: number = 64 * 1024;
 /** Lines that go into the message when a guest does not start. */
 const MAX_LINES = 10;
 /** What init, the first stage of a measured boot, the kernel, the agent and QEMU say when they cannot go on. */
-const TELLING = /NVRC panic|stage1: |Kernel panic|^kata-agent: |^qemu-system-|FATAL|^guest: /u;
+const TELLING =
+  /NVRC panic|stage1: |Kernel panic|^kata-agent: |^qemu-system-|FATAL|dm-verity device corrupted|device-mapper: verity: .*corrupted|^guest: /u;
 
 /** Why a guest ended, in its own words: the log goes with it, and the cause is there. */
 export function lastWords(log: string): string {

@@ -29,7 +29,7 @@ export interface SimulatedPlan extends CommonPlan {
 export interface QemuPlan extends CommonPlan {
   readonly kind: "qemu";
   readonly kernel: string;
-  readonly initramfs: string;
+  readonly initramfs: string | undefined;
   /** Raw, read-only. */
   readonly disk: string;
   readonly commandLine: string;

@@ -87,10 +87,15 @@ function convertPlain(tree: ProcessTree | null): Omit<OciProcess, "capabilities"
     // A relative directory starts at the container's root, where the real agent stands when it changes directory.
     cwd: cwd.startsWith("/") ? cwd : `/${cwd}`,
     noNewPrivileges: tree?.NoNewPrivileges ?? false,
-    // Written also when 0: otherwise the container would inherit the agent's own, which protects it from the OOM killer.
-    oomScoreAdj: Number(tree?.OOMScoreAdj ?? 0n),
+    oomScoreAdj: Number(tree?.OOMScoreAdj ?? 0n) || UNPROTECTED,
   };
 }
+
+/**
+ * Written where the host sends none or 0: otherwise the container would inherit the agent's own, which keeps the OOM
+ * killer off. Not 0 itself, which crun 1.8 takes for none.
+ */
+const UNPROTECTED = 1;
 
 function convertCapabilities(tree: CapabilitiesTree | null): OciCapabilities {
   const check = (names: readonly string[]): readonly string[] => {

@@ -36,7 +36,7 @@ describe("convertSpec", () => {
         env: ["PATH=/bin"],
         cwd: "/",
         noNewPrivileges: true,
-        oomScoreAdj: 0,
+        oomScoreAdj: 1,
         capabilities: { bounding: CAPS, effective: CAPS, permitted: CAPS, inheritable: [], ambient: [] },
       },
       root: { path: "/run/kata-containers/c1/rootfs" },

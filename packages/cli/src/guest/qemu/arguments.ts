@@ -14,7 +14,7 @@ export interface Machine {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly kernel: string;
-  readonly initramfs: string;
+  readonly initramfs: string | undefined;
   readonly commandLine: string;
   readonly disk: string;
   /** Further read-only disks, by their serial numbers; the root is the first disk in any case. */
@@ -53,7 +53,7 @@ export function qemuArguments(machine: Machine): readonly string[] {
     ["-object", json({ "qom-type": "memory-backend-memfd", id: "memory", size: mebibytes * MEBIBYTE, share: true })],
     ["-machine", ["q35", "memory-backend=memory", ...WITHOUT].join(",")],
     ["-kernel", machine.kernel],
-    ["-initrd", machine.initramfs],
+    ...(machine.initramfs === undefined ? [] : [["-initrd", machine.initramfs] as const]),
     ["-append", machine.commandLine],
     ["-chardev", `file,id=console,path=${escape(machine.console)},append=on`],
     ["-serial", "chardev:console"],

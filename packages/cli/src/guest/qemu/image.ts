@@ -9,7 +9,8 @@ export interface GuestImage {
   /** As `uname -m`. */
   readonly arch: string;
   readonly kernel: string;
-  readonly initramfs: string;
+  /** Undefined where the kernel opens the root itself. */
+  readonly initramfs: string | undefined;
   /** Raw: the root on its first partition, its hash tree on the second. */
   readonly disk: string;
   /** What the kernel needs to open this root; the host appends the agent's parameters. */
@@ -47,7 +48,7 @@ export function readImage(folder: string): GuestImage {
   }
   const image = parseImage(readFileSync(file, "utf8"), resolve(folder));
   for (const path of [image.kernel, image.initramfs, image.disk]) {
-    if (!existsSync(path)) throw new NacreError("input", `${file}: expected a file ${path}`);
+    if (path !== undefined && !existsSync(path)) throw new NacreError("input", `${file}: expected a file ${path}`);
   }
   return image;
 }
@@ -72,7 +73,7 @@ export function parseImage(text: string, folder: string): GuestImage {
     flavour: string("flavour"),
     arch: string("arch"),
     kernel: file("kernel", string("kernel")),
-    initramfs: file("initramfs", string("initramfs")),
+    initramfs: fields["initramfs"] === undefined ? undefined : file("initramfs", string("initramfs")),
     disk: file("disk", string("disk")),
     commandLine: string("commandLine"),
     extensions: parseExtensions(fields["extensions"] ?? {}, file),

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Duplex } from "node:stream";
 
+import { hasCode } from "@nacre/kata-sys-util";
 import { AgentService, Code } from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial, HybridVsock, Relay } from "@nacre/vsock";
@@ -9,7 +10,7 @@ import { Agent, AgentRefusal } from "../../agent.ts";
 import { describeError, NacreError } from "../../error.ts";
 import { createCgroups, joinCgroups } from "../cgroups.ts";
 import { configureNetwork } from "../guest-network.ts";
-import { AGENT_PORT, portSocket } from "../layout.ts";
+import { AGENT_PORT, type GuestLayout, portSocket } from "../layout.ts";
 import { createTap, guestMac } from "../network.ts";
 import type { QemuPlan } from "../plan.ts";
 import type { SupervisedGuest, Supervision } from "../supervised-guest.ts";
@@ -147,7 +148,7 @@ async function openVsock(supervision: Supervision, provider: VsockProvider): Pro
   }
   const { process, connection } = await startDeviceProcess(provider.program, layout, logFd, signal);
   record({ helpers: [process.identity] });
-  await joinCgroups(layout.cgroup, process.identity.pid);
+  await joinGuest(layout, process);
   return {
     device: { kind: "vhost-user", fd: VSOCK_FD },
     connection,
@@ -167,8 +168,18 @@ async function startMachine(
   const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", connection ?? "ignore"]);
   connection?.destroy();
   record({ init: qemu.identity });
-  await joinCgroups(layout.cgroup, qemu.identity.pid);
+  await joinGuest(layout, qemu);
   return qemu;
+}
+
+/** Puts a process into the guest's control groups. Throws `guest` with how it ended where it is gone already. */
+async function joinGuest({ cgroup }: GuestLayout, { identity, ended }: OwnProcess): Promise<void> {
+  try {
+    await joinCgroups(cgroup, identity.pid);
+  } catch (error) {
+    if (!hasCode(error, "ESRCH")) throw error;
+    throw new NacreError("guest", `the guest ended with ${await ended} as soon as it had started`);
+  }
 }
 
 /**

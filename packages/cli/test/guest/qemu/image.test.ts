@@ -35,6 +35,11 @@ describe("image.json", () => {
     });
   });
 
+  it("may do without an initramfs", () => {
+    const { initramfs: _none, ...rest } = IMAGE;
+    expect(parseImage(JSON.stringify(rest), "/images/devkit").initramfs).toBeUndefined();
+  });
+
   it.each([
     ["no JSON", "{", "expected JSON"],
     ["no object", "[]", "expected an object"],
