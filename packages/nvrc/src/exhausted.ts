@@ -15,7 +15,7 @@ export function parseOomKills(procVmstat: string): number {
 /** What has run out, as the rest of a message that says what ended; empty where nothing has. */
 export async function exhausted(sys: Pick<MountCalls, "statfs">, killsBefore: number): Promise<string> {
   const kills = oomKills() - killsBefore;
-  const memory = kills > 0 ? [`memory is exhausted, the kernel has ended ${kills} processes`] : [];
+  const memory = kills > 0 ? [`memory is exhausted, processes ended by the kernel: ${kills}`] : [];
   const { bavail, ffree } = await sys.statfs("/run");
   const run = bavail === 0n || ffree === 0n ? ["/run is full"] : [];
   return [...memory, ...run].map((text) => `; ${text}`).join("");

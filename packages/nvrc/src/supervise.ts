@@ -47,7 +47,7 @@ export async function superviseAgent(
   await tracer.step("agent-ready", readiness(agent, socket.ready, options.readyDeadlineMs));
   const how = await agent.ended;
   if (!requested && !isClean(how)) {
-    const why = `${agent.lastWords.toString()}${await exhausted(sys, killsBefore)}`;
+    const why = `${await exhausted(sys, killsBefore)}${agent.lastWords.toString()}`;
     throw new NvrcError("agent", `kata-agent ended with ${describeEnd(how)}${why}`);
   }
   log.info(`kata-agent ended with ${describeEnd(how)}`);

@@ -184,7 +184,7 @@ describe("exhausted", () => {
     expect(await answer({}, 0)).toBe("");
     expect(await answer({ bavail: 0n }, 0)).toBe("; /run is full");
     expect(await answer({ ffree: 0n }, 2)).toBe(
-      "; memory is exhausted, the kernel has ended 2 processes; /run is full",
+      "; memory is exhausted, processes ended by the kernel: 2; /run is full",
     );
   });
 
