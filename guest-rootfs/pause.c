@@ -19,11 +19,13 @@ void _start(void)
 
 	call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&set, 0, sizeof set, 0);
 	for (;;) {
-		long signal = call(__NR_rt_sigtimedwait, (long)&set, 0, 0, sizeof set, 0);
+		long signal;
 
-		if (signal == SIGINT || signal == SIGTERM)
-			call(__NR_exit_group, 0, 0, 0, 0, 0);
+		/* Before the first wait, too: a child may have ended before its signal was blocked, and that is not told again. */
 		while (call(__NR_wait4, -1, 0, WNOHANG, 0, 0) > 0)
 			;
+		signal = call(__NR_rt_sigtimedwait, (long)&set, 0, 0, sizeof set, 0);
+		if (signal == SIGINT || signal == SIGTERM)
+			call(__NR_exit_group, 0, 0, 0, 0, 0);
 	}
 }
