@@ -33,8 +33,8 @@ vhost-device-vsock: packages node_modules/.package-lock.json ## vsock for QEMU g
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts
 
-rootfs: packages build ## build the measured images into build/images; FLAVOUR=devkit builds one, BAKER=file adds to it
-	@node guest-rootfs/rootfs.ts $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(BAKER),--baker $(BAKER))
+rootfs: packages build ## build the measured images into build/images; FLAVOUR=devkit builds one, BAKER=file adds, INITRD=yes too
+	@node guest-rootfs/rootfs.ts $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(BAKER),--baker $(BAKER)) $(if $(INITRD),--initrd)
 
 rootfs-update: node_modules/.package-lock.json ## lock the versions of Debian packages that the archive has now
 	node guest-rootfs/rootfs-update.ts
@@ -51,6 +51,7 @@ run: setup build tree ## set up, start a guest, pull and run a container under a
 
 test: setup build tree ## all the tests; the last line counts them
 	@node guest-rootfs/rootfs.ts --newest-if-gone
+	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit --initrd
 	@node test/setup/run-tests.ts --project unit --project system
 
 test-guest: setup build vhost-device-vsock ## the tests of guests, in virtual machines

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     baker: { type: "string" },
     out: { type: "string", default: IMAGES },
     lock: { type: "string", default: LOCK },
+    initrd: { type: "boolean", default: false },
     "newest-if-gone": { type: "boolean", default: false },
   },
 });
@@ -31,8 +32,12 @@ async function main(): Promise<void> {
   });
   for (const flavour of flavours) {
     await bundle(flavour);
-    const { rootHash } = await buildImage(join(values.out, flavour), { flavour, sources, baker });
+    const { rootHash } = await buildImage(join(values.out, flavour), { flavour, root: "disk", sources, baker });
     process.stdout.write(`${flavour}: root hash ${rootHash}\n`);
+    if (!values.initrd) continue;
+    const folder = join(values.out, `${flavour}-initrd`);
+    const { sha256, initramfs = "" } = await buildImage(folder, { flavour, root: "initrd", sources, baker });
+    process.stdout.write(`${flavour}-initrd: sha256 ${sha256[initramfs]}\n`);
   }
 }
 

@@ -1,11 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { type Arch, KERNEL_ARCH } from "../arch.ts";
+import { KERNEL_ARCH } from "../arch.ts";
 import { type Baker, bakerAuthorities, bakerEntries, bakerKernel, bakerSource } from "../baker.ts";
-import { contentsOf } from "../bundle.ts";
 import { KERNEL_PACKAGE, STUB_PACKAGE } from "../debian/packages.ts";
-import { bundlesOf, type Flavour } from "../flavour.ts";
+import type { Flavour } from "../flavour.ts";
 import { type Entry, manifest, OS_RELEASE, program, text } from "../manifest.ts";
 import { imageReferenceValues, launchValues } from "../measure/launch-values.ts";
 import { rvpsMessage } from "../measure/reference-values.ts";
@@ -17,43 +16,59 @@ import { kernelCommandLine } from "./command-line.ts";
 import { extensionDisk, extensionEntries, pinsFile } from "./extensions.ts";
 import { IMAGE_FILE, type ImageFile } from "./image-file.ts";
 import { ImageFolder } from "./image-folder.ts";
+import { buildInitrd } from "./initrd.ts";
 import { debianKernel, type Kernel, moduleEntries, stage1Initramfs } from "./kernel.ts";
-import { cargoComponents, type Component, npmComponents, spdxDocument } from "./sbom.ts";
+import { imageSbom } from "./image-sbom.ts";
 import { makeUki, type UkiParts } from "./uki.ts";
 import { type VerityParams, verityParamsText } from "./verity.ts";
-import { buildVerityDisk, type VerityDisk, workFolder } from "./verity-disk.ts";
+import { buildVerityDisk, type ListedEntry, type VerityDisk, workFolder } from "./verity-disk.ts";
 
 /** What an image is made of. */
 export interface ImageOptions {
   readonly flavour: Flavour;
+  /** Where the root is: on a disk that dm-verity opens (the default), or all of it in the initramfs. */
+  readonly root?: "disk" | "initrd";
   readonly sources: LockedSources;
   readonly baker: Baker;
 }
 
+/** A root and what boots it. */
+interface Root {
+  readonly entries: readonly ListedEntry[];
+  /** The folder that it was made of. */
+  readonly tree: string;
+  readonly disk?: string;
+  readonly params?: VerityParams;
+  readonly initramfs?: Buffer;
+}
+
+const INITRAMFS = { disk: "stage1.cpio", initrd: "kata-containers-initrd.img" } as const;
+
 /** Builds an image into `folder`. The same sources give the same bytes, wherever the folder lies. */
 export async function buildImage(folder: string, options: ImageOptions): Promise<ImageFile> {
   const { flavour, sources, baker } = options;
-  const { arch } = sources;
-  buildProgram("pause", arch);
-  stripNode(arch);
+  buildProgram("pause", sources.arch);
+  stripNode(sources.arch);
   const work = workFolder(folder);
   const kernel = baker.kernel === undefined ? debianKernel(sources.package(KERNEL_PACKAGE)) : bakerKernel(baker.kernel);
   const extensions = await buildExtensions(work, options);
-  const pins = new Map([...extensions].map(([name, { params }]) => [name, params]));
-  const root = await buildVerityDisk(join(work, "base"), rootEntries(options, kernel, pins));
-  const boot = bootParts(kernel, arch, kernelCommandLine(arch, root.params, baker.commandLine), sources);
+  const entries = rootEntries(options, kernel, extensions);
+  const root = await buildRoot(join(work, "base"), options, kernel, entries);
+  const boot = bootParts(kernel, sources, root, kernelCommandLine(sources.arch, root.params, baker.commandLine));
 
   const files = new ImageFolder(folder);
   const image: ImageFile = {
     flavour,
-    arch: KERNEL_ARCH[arch],
+    arch: KERNEL_ARCH[sources.arch],
     kernel: files.put("vmlinuz", boot.kernel),
-    ...(boot.initramfs === undefined ? {} : { initramfs: files.put("stage1.cpio", boot.initramfs) }),
+    ...(boot.initramfs === undefined
+      ? {}
+      : { initramfs: files.put(INITRAMFS[options.root ?? "disk"], boot.initramfs) }),
     unifiedKernelImage: files.put("nacre.efi", makeUki(boot)),
-    disk: files.put("kata-containers.img", root.disk),
+    ...(root.disk === undefined ? {} : { disk: files.put("kata-containers.img", root.disk) }),
     commandLine: boot.commandLine,
     locked: sources.locked,
-    rootHash: root.params.rootHash,
+    ...(root.params === undefined ? {} : { rootHash: root.params.rootHash }),
     extensions: Object.fromEntries(
       [...extensions].map(([name, { disk, params }]) => [
         name,
@@ -62,12 +77,13 @@ export async function buildImage(folder: string, options: ImageOptions): Promise
     ),
     sha256: files.digests,
   };
-  for (const [name, params] of [[flavour, root.params] as const, ...prefixed(pins)]) {
-    files.describe(`root_hash_${name}.txt`, `${verityParamsText(params)}\n`);
+  if (root.params !== undefined) files.describe(`root_hash_${flavour}.txt`, `${verityParamsText(root.params)}\n`);
+  for (const [name, { params }] of extensions) {
+    files.describe(`root_hash_extension-${name}.txt`, `${verityParamsText(params)}\n`);
   }
   files.describe("manifest.json", `${JSON.stringify(root.entries, undefined, 1)}\n`);
-  files.describeJson("sbom.spdx.json", sbom(options, root));
-  const launch = launchValues(boot, root.params.rootHash);
+  files.describeJson("sbom.spdx.json", imageSbom(options, { ...root, image }));
+  const launch = launchValues(boot, image.rootHash);
   files.describeJson("launch-values.json", launch);
   files.describeJson("reference-values.json", rvpsMessage(imageReferenceValues(launch)));
   files.describeJson(IMAGE_FILE, image);
@@ -87,60 +103,43 @@ async function buildExtensions(
   return extensions;
 }
 
-const prefixed = (pins: ReadonlyMap<string, VerityParams>): (readonly [string, VerityParams])[] =>
-  [...pins].map(([name, params]) => [`extension-${name}`, params]);
-
 /** Everything that the root of an image holds. */
 function rootEntries(
-  { flavour, sources, baker }: ImageOptions,
+  { flavour, root, sources, baker }: ImageOptions,
   kernel: Kernel,
-  pins: ReadonlyMap<string, VerityParams>,
+  extensions: ReadonlyMap<string, VerityDisk>,
 ): readonly Entry[] {
   const policy = baker.policy === undefined ? {} : { policy: bakerSource(baker.policy) };
+  const pins = new Map([...extensions].map(([name, { params }]) => [name, params]));
   const entries = [
     ...manifest({ sources, flavour, init: "nvrc", ...policy, authorities: bakerAuthorities(baker) }),
     program("/usr/sbin/init", own(buildProgram("launcher", sources.arch))),
     text("/etc/nacre/extensions.json", pinsFile(pins)),
-    ...moduleEntries(kernel, baker.modules),
+    ...moduleEntries(kernel, { more: baker.modules, stage1: root !== "initrd" }),
     ...bakerEntries(baker),
   ];
   return withLibraries(entries, sources);
 }
 
+async function buildRoot(
+  work: string,
+  { root, sources }: ImageOptions,
+  kernel: Kernel,
+  entries: readonly Entry[],
+): Promise<Root> {
+  if (root === "initrd") return buildInitrd(work, entries);
+  const built = await buildVerityDisk(work, entries);
+  return kernel.opensRoot ? built : { ...built, initramfs: stage1Initramfs(kernel, sources.arch) };
+}
+
 /** What firmware loads and measures. */
-function bootParts(kernel: Kernel, arch: Arch, commandLine: string, sources: LockedSources): UkiParts {
-  const stub = { x64: "linuxx64.efi.stub", arm64: "linuxaa64.efi.stub" }[arch];
+function bootParts(kernel: Kernel, sources: LockedSources, { initramfs }: Root, commandLine: string): UkiParts {
+  const stub = { x64: "linuxx64.efi.stub", arm64: "linuxaa64.efi.stub" }[sources.arch];
   return {
     stub: readFileSync(sources.file(STUB_PACKAGE, `/usr/lib/systemd/boot/efi/${stub}`).path),
     kernel: readFileSync(kernel.image.path),
-    ...(kernel.opensRoot ? {} : { initramfs: stage1Initramfs(kernel, arch) }),
+    ...(initramfs === undefined ? {} : { initramfs }),
     commandLine,
     osRelease: Buffer.from(OS_RELEASE),
   };
-}
-
-function sbom({ flavour, sources }: ImageOptions, root: VerityDisk): object {
-  const debian = [...sources.digests].map(([purl, value]): Component => ({
-    purl,
-    checksum: { algorithm: "SHA256", value },
-  }));
-  const origins = [...new Set(root.entries.flatMap(({ origin }) => origin ?? []))];
-  const bundled = JSON.parse(readFileSync(contentsOf(bundlesOf(flavour).bundles), "utf8")) as Record<string, string[]>;
-  const crates = cargoComponents();
-  const contents = {
-    ...Object.fromEntries(Object.entries(bundled).map(([name, purls]) => [`/usr/lib/nacre/${name}`, purls])),
-    "/usr/lib/nacre/regorus.wasm": crates.map(({ purl }) => purl),
-  };
-  const npm = [...origins, ...Object.values(bundled).flat()].filter((purl) => purl.startsWith("pkg:npm/"));
-  // Of locked packages those that have something in the root.
-  const used = debian.filter(({ purl }) => origins.includes(purl));
-  const others = origins.filter((purl) => !/^pkg:(?:npm|deb)\//u.test(purl)).map((purl): Component => ({ purl }));
-  return spdxDocument({
-    name: `nacre-guest-${flavour}-${KERNEL_ARCH[sources.arch]}`,
-    rootHash: root.params.rootHash,
-    entries: root.entries,
-    tree: root.tree,
-    components: [...used, ...npmComponents(npm), ...crates, ...others],
-    contents,
-  });
 }

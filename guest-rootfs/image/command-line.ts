@@ -7,9 +7,10 @@ const CONSOLE: Readonly<Record<Arch, string>> = { x64: "ttyS0", arm64: "ttyAMA0"
 const X86: readonly string[] = ["tsc=reliable", "no_timer_check", "reboot=k"];
 
 /**
- * The parameters of a boot with this root, before those that the host appends for the agent; `more` are the baker's.
+ * The parameters of a boot, before those that the host appends for the agent: with a root on a disk those that open it;
+ * `more` are the baker's.
  */
-export function kernelCommandLine(arch: Arch, params: VerityParams, more: readonly string[]): string {
+export function kernelCommandLine(arch: Arch, root: VerityParams | undefined, more: readonly string[]): string {
   return [
     `console=${CONSOLE[arch]}`,
     // A panic ends the machine: a guest that cannot go on is never left standing.
@@ -21,6 +22,6 @@ export function kernelCommandLine(arch: Arch, params: VerityParams, more: readon
     "net.ifnames=0",
     ...(arch === "x64" ? X86 : []),
     ...more,
-    verityRootParams(params),
+    ...(root === undefined ? [] : [verityRootParams(root)]),
   ].join(" ");
 }

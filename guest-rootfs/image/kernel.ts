@@ -54,17 +54,22 @@ function onlyOne(folder: string, fits: (name: string) => boolean): string {
   return join(folder, name);
 }
 
-/**
- * Modules of the root, with the list from which init loads them and the index that modprobe reads; what stage 1 has
- * loaded already is not there. `more` are a baker's.
- */
-export function moduleEntries({ modules }: Kernel, more: Baker["modules"]): readonly Entry[] {
+/** Which modules a root has. */
+export interface RootModules {
+  readonly more: Baker["modules"];
+  /** Whether stage 1 has run before it, whose modules are then left out. */
+  readonly stage1: boolean;
+}
+
+/** Modules of the root, with the list from which init loads them and the index that modprobe reads. */
+export function moduleEntries({ modules }: Kernel, { more, stage1 }: RootModules): readonly Entry[] {
   if (modules === undefined) return [text(INIT_MODULE_LIST, "")];
-  const early = new Set(modules.inOrder(STAGE1_MODULES).map(({ path }) => path));
+  const early = new Set(stage1 ? modules.inOrder(STAGE1_MODULES).map(({ path }) => path) : []);
+  const first = stage1 ? [] : STAGE1_MODULES;
   const late = (names: readonly string[]): readonly Module[] =>
     modules.inOrder(names).filter(({ path }) => !early.has(path));
-  const loaded = late([...INIT_MODULES, ...more.load]);
-  const included = late([...INIT_MODULES, ...more.load, ...more.include]);
+  const loaded = late([...first, ...INIT_MODULES, ...more.load]);
+  const included = late([...first, ...INIT_MODULES, ...more.load, ...more.include]);
   return [
     ...included.map(({ path, source }) => data(path, source)),
     text(INIT_MODULE_LIST, loaded.map(({ path }) => `${path}\n`).join("")),

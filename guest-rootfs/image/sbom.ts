@@ -18,8 +18,8 @@ export interface Component {
 export interface SbomOptions {
   /** Of the image, such as nacre-guest-kata. */
   readonly name: string;
-  /** Tells this image apart from all others. */
-  readonly rootHash: string;
+  /** Tells this image apart from all others: its root hash, or the digest of its initramfs. */
+  readonly digest: string;
   readonly entries: readonly ListedEntry[];
   /** Where the entries' bytes lie. */
   readonly tree: string;
@@ -34,7 +34,7 @@ const ROOT_ID = "SPDXRef-image";
 
 /** A bill of materials as SPDX 2.3 JSON: the image, its files with digests, and the packages that they come from. */
 export function spdxDocument(options: SbomOptions): object {
-  const { name, rootHash, entries, tree, components } = options;
+  const { name, digest, entries, tree, components } = options;
   const files = entries.filter(({ type }) => type === "file").map((entry, i) => spdxFile(entry, i, tree));
   const contents = Object.entries(options.contents);
   const all = new Map(components.map((component) => [component.purl, component]));
@@ -55,13 +55,13 @@ export function spdxDocument(options: SbomOptions): object {
     dataLicense: "CC0-1.0",
     SPDXID: "SPDXRef-DOCUMENT",
     name,
-    documentNamespace: `https://spdx.org/spdxdocs/${name}-${rootHash}`,
+    documentNamespace: `https://spdx.org/spdxdocs/${name}-${digest}`,
     creationInfo: { created: CREATED, creators: [`Tool: ${OWN_ORIGIN.replace(/^.*\/(.*)@/u, "$1-")}`] },
     packages: [
       {
         SPDXID: ROOT_ID,
         name,
-        versionInfo: rootHash,
+        versionInfo: digest,
         downloadLocation: "NOASSERTION",
         filesAnalyzed: true,
         packageVerificationCode: { packageVerificationCodeValue: verificationCode(files) },

@@ -28,14 +28,24 @@ export function workFolder(file: string): string {
   return join(dirname(file), ".work", basename(file));
 }
 
+/** Puts the entries into a folder below `work`; answers with it, and with what a manifest says of them. */
+export function placeListed(
+  work: string,
+  entries: readonly Entry[],
+): { readonly tree: string; readonly listed: readonly ListedEntry[] } {
+  const tree = join(work, "root");
+  const listed = placeTree(entries, tree, join(work, "placed.json")).map(
+    ({ source: _source, stamp: _stamp, ...entry }): ListedEntry => ({ ...entry, owner: "0:0" }),
+  );
+  return { tree, listed };
+}
+
 /** Builds the disk below `work`; made anew only where an entry has changed. */
 export async function buildVerityDisk(work: string, entries: readonly Entry[]): Promise<VerityDisk> {
   const at = (name: string): string => join(work, name);
-  const [tree, disk, done] = [at("root"), at("disk.img"), at("done.json")];
+  const [disk, done] = [at("disk.img"), at("done.json")];
   mkdirSync(work, { recursive: true });
-  const listed = placeTree(entries, tree, at("placed.json")).map(
-    ({ source: _source, stamp: _stamp, ...entry }): ListedEntry => ({ ...entry, owner: "0:0" }),
-  );
+  const { tree, listed } = placeListed(work, entries);
   const content = JSON.stringify(listed);
   const key = createHash("sha256").update(content).digest("hex");
   if (existsSync(done) && existsSync(disk)) {

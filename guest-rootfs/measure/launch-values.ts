@@ -7,7 +7,7 @@ import type { ReferenceValues } from "./reference-values.ts";
 
 /** What a verifier expects of a boot of an image; digests in hex. */
 export interface LaunchValues {
-  readonly rootHash: string;
+  readonly rootHash?: string;
   readonly kernel: { readonly sha256: string; readonly authenticode: string };
   readonly initramfs?: { readonly sha256: string };
   /** As the image has it; what a host appends for the agent changes the digest. */
@@ -31,11 +31,11 @@ const NOT_COMPUTED: LaunchValues["notComputed"] = {
   "rtmr_1, rtmr_2, tdvfkernel, tdvfkernelparams": "what QEMU writes into the kernel's header at a direct boot",
 };
 
-export function launchValues(parts: UkiParts, rootHash: string): LaunchValues {
+export function launchValues(parts: UkiParts, rootHash?: string): LaunchValues {
   const { kernel, initramfs, commandLine } = parts;
   const uki = makeUki(parts);
   return {
-    rootHash,
+    ...(rootHash === undefined ? {} : { rootHash }),
     kernel: { sha256: sha256(kernel), authenticode: authenticodeDigest(kernel).toString("hex") },
     ...(initramfs === undefined ? {} : { initramfs: { sha256: sha256(initramfs) } }),
     // With its closing zero, as QEMU hashes it for the firmware.

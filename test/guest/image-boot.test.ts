@@ -15,7 +15,8 @@ import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { bootImage, builtImage } from "../fixtures/boot-image.ts";
+import { IMAGES } from "../../guest-rootfs/paths.ts";
+import { bootImage, builtImage, readImage } from "../fixtures/boot-image.ts";
 
 const BLOCK = 4096;
 const DATA_START = 1 << 20;
@@ -57,6 +58,13 @@ async function bootFlipped(at: number): Promise<string> {
   closeSync(fd);
   return await bootImage(image, { disk: copy, until: /server_addr/u });
 }
+
+describe("an initramfs that is the whole root", () => {
+  it("reaches the agent", async () => {
+    const console = await bootImage(readImage(join(IMAGES, "devkit-initrd")), { memoryMiB: 768, until: STARTED });
+    expect(console).toMatch(STARTED);
+  });
+});
 
 describe("the measured image in QEMU", () => {
   it("reaches the agent in 256 MiB", async () => {

@@ -172,7 +172,7 @@ describe("kernel modules", () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), "modules-"));
     const release = modules.folder.split("/").at(-1) ?? "";
     const wanted = { load: [], include: ["xfs", "nft_ct"] };
-    for (const entry of moduleEntries(kernel, wanted)) {
+    for (const entry of moduleEntries(kernel, { more: wanted, stage1: true })) {
       mkdirSync(join(folder.path, entry.path, ".."), { recursive: true });
       if (entry.type === "file") symlinkSync(entry.source.path, join(folder.path, entry.path));
       else if (entry.type === "text") writeFileSync(join(folder.path, entry.path), entry.content);

@@ -18,8 +18,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { bundlesOf, FLAVOURS, type Flavour } from "../../guest-rootfs/flavour.ts";
+import { peSections } from "../../guest-rootfs/image/pe.ts";
 import { DEBIAN, LOCK, ROOT } from "../../guest-rootfs/paths.ts";
-import { type BuiltImage, builtImage } from "../fixtures/boot-image.ts";
+import { type BuiltImage, builtImage, readImage } from "../fixtures/boot-image.ts";
 
 interface Listed {
   readonly path: string;
@@ -128,9 +129,7 @@ describe.for(FLAVOURS)("the %s image", (flavour) => {
   });
 
   it("is below 120 MB, kernel and initramfs with it", () => {
-    const sizes = [image.kernel, image.initramfs ?? "", image.disk].map(
-      (name) => lstatSync(join(image.folder, name)).size,
-    );
+    const sizes = [image.kernel, image.initramfs, image.disk].map((name) => lstatSync(join(image.folder, name)).size);
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(120e6);
   });
 
@@ -253,6 +252,26 @@ describe("building an image", () => {
       ["/opt/app", "755", undefined],
       ["/opt/app/motd", "444", "pkg:generic/baker"],
     ]);
+  }, 300_000);
+
+  it("has no stage 1 for a baker's kernel that opens the root itself", () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), "baker-"));
+    const image = builtImage("kata");
+    const kernel = { image: join(image.folder, image.kernel), opensRoot: true };
+    writeFileSync(join(folder.path, "baker.json"), JSON.stringify({ kernel }));
+    const args = ["--flavour", "kata", "--baker", join(folder.path, "baker.json"), "--out", folder.path];
+    execFileSync(process.execPath, nodeArgs(...args, "--newest-if-gone"));
+    const made = readImage(join(folder.path, "kata"));
+    expect(made.initramfs).toBeUndefined();
+    expect(readdirSync(made.folder).filter((name) => name.endsWith(".cpio"))).toEqual([]);
+    expect(made.commandLine).toContain(` 0 sha256 ${made.rootHash} `);
+    const sections = peSections(readFileSync(join(made.folder, made.unifiedKernelImage)));
+    expect(sections.slice(-3).map(({ name }) => name)).toEqual([".linux", ".osrel", ".cmdline"]);
+    // What it needs is built in: there is nothing to load.
+    const modules = listedIn(made).filter(
+      ({ path }) => path.startsWith("/usr/lib/modules/") || path === "/usr/lib/nacre/modules",
+    );
+    expect(modules.map(({ path, size }) => [path, size])).toEqual([["/usr/lib/nacre/modules", 0]]);
   }, 300_000);
 });
 

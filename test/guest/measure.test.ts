@@ -165,7 +165,7 @@ describe.for(FLAVOURS)("what describes the %s image", (flavour) => {
       return readFileSync(path);
     };
     expect(section(".linux").equals(bytes(image.kernel))).toBe(true);
-    expect(section(".initrd").equals(bytes(image.initramfs ?? ""))).toBe(true);
+    expect(section(".initrd").equals(bytes(image.initramfs))).toBe(true);
     expect(section(".cmdline").toString()).toBe(image.commandLine);
     expect(
       peSections(bytes(image.unifiedKernelImage))
@@ -178,7 +178,7 @@ describe.for(FLAVOURS)("what describes the %s image", (flavour) => {
     const digest = (content: Buffer): string => createHash("sha256").update(content).digest("hex");
     expect(launch.rootHash).toBe(image.rootHash);
     expect(launch.kernel.sha256).toBe(digest(bytes(image.kernel)));
-    expect(launch.initramfs?.sha256).toBe(digest(bytes(image.initramfs ?? "")));
+    expect(launch.initramfs?.sha256).toBe(digest(bytes(image.initramfs)));
     expect(launch.commandLine.sha256).toBe(digest(Buffer.from(`${image.commandLine}\0`)));
     expect(launch.unifiedKernelImage.authenticode).toBe(
       authenticodeDigest(bytes(image.unifiedKernelImage)).toString("hex"),
@@ -216,7 +216,7 @@ describe("measure.ts", () => {
     const found = JSON.parse(run()) as Record<string, string[]>;
     const boot = {
       kernel: readFileSync(join(image.folder, image.kernel)),
-      initramfs: readFileSync(join(image.folder, image.initramfs ?? "")),
+      initramfs: readFileSync(join(image.folder, image.initramfs)),
       commandLine: `${image.commandLine} agent.log=debug`,
     };
     const launch = {
