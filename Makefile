@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-guest test-fresh bench lint fmt check clean
+.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-guest test-arm64 test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -33,8 +33,8 @@ vhost-device-vsock: packages node_modules/.package-lock.json ## vsock for QEMU g
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts
 
-rootfs: packages build ## build the measured images into build/images; FLAVOUR=devkit builds one, BAKER=file adds, INITRD=yes too
-	@node guest-rootfs/rootfs.ts $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(BAKER),--baker $(BAKER)) $(if $(INITRD),--initrd)
+rootfs: packages build ## build the measured images into build/images; FLAVOUR=devkit builds one, BAKER=file adds, also INITRD=yes ARCH=arm64
+	@node guest-rootfs/rootfs.ts $(if $(FLAVOUR),--flavour $(FLAVOUR)) $(if $(BAKER),--baker $(BAKER)) $(if $(INITRD),--initrd) $(if $(ARCH),--arch $(ARCH))
 
 rootfs-update: node_modules/.package-lock.json ## lock the versions of Debian packages that the archive has now
 	node guest-rootfs/rootfs-update.ts
@@ -57,6 +57,12 @@ test: setup build tree ## all the tests; the last line counts them
 test-guest: setup build vhost-device-vsock ## the tests of guests, in virtual machines
 	@node guest-rootfs/rootfs.ts --newest-if-gone
 	@node test/setup/run-tests.ts --project qemu
+
+test-arm64: setup build ## the image for arm64: builds it, boots it in QEMU
+	@bash test/setup/packages.sh arm64
+	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit
+	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit --arch arm64
+	@node test/setup/run-tests.ts --project arm64
 
 test-fresh: ## make run and make test in a new Debian tree
 	@bash test/setup/fresh.sh

@@ -7,9 +7,9 @@ const IN_QEMU: readonly string[] = [
 ];
 
 /**
- * Three projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
+ * Four projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
  * runs one file at a time because guests, mounts and registries share the machine; `qemu` runs tests of guests in virtual
- * machines, the same files.
+ * machines, the same files; `arm64` needs another architecture's compiler and emulator, which are not asked of everybody.
  */
 export default defineConfig({
   resolve: { conditions: ["source"] },
@@ -51,6 +51,16 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 600_000,
           hookTimeout: 600_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "arm64",
+          include: ["test/arm64/**/*.test.ts"],
+          pool: "forks",
+          maxWorkers: 1,
+          testTimeout: 120_000,
         },
       },
     ],

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 
 import type { Arch } from "./arch.ts";
-import { koffiNativePath } from "../packages/kata-sys-util/scripts/koffi-native.ts";
 import { bundlesOf, DEFAULT_POLICY, type Flavour } from "./flavour.ts";
+import { koffiModule } from "./npm-package.ts";
 import { npmSource, OWN_ORIGIN, own, type Source } from "./origin.ts";
 import { ROOT } from "./paths.ts";
 import { programPath } from "./programs.ts";
@@ -119,7 +119,7 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
     ...(flavour === "devkit"
       ? [data("/usr/lib/nacre/inspector-relay.mjs", own(join(bundles, "inspector-relay.mjs")))]
       : []),
-    data("/usr/lib/nacre/koffi.node", npmSource(koffi, koffiNativePath(sources.arch))),
+    data("/usr/lib/nacre/koffi.node", npmSource(koffi, koffiModule(sources.arch))),
     data("/usr/lib/nacre/regorus.wasm", own(join(ROOT, "packages/regorus-wasm/regorus.wasm"))),
   ];
 };

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
-import { packageFolder, ROOT } from "./paths.ts";
+import { lockedNpmPackage } from "./npm-package.ts";
+import { ROOT } from "./paths.ts";
 
 /**
  * Bytes on this machine, and whose they are: a package URL (purl) such as `pkg:deb/debian/crun@1.8.1-1+deb12u1?arch=amd64`,
@@ -38,7 +39,7 @@ export function npmSource(name: string, path: string): Source {
 }
 
 export function npmOrigin(name: string): string {
-  return `pkg:npm/${name.replace("@", "%40")}@${versionOf(packageFolder(name))}`;
+  return `pkg:npm/${name.replace("@", "%40")}@${lockedNpmPackage(name).version}`;
 }
 
 /** The npm package that a file below node_modules belongs to. */

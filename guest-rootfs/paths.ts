@@ -24,3 +24,5 @@ export const IMAGES: string = resolve(ROOT, "build/images");
 export const DEBIAN: string = resolve(ROOT, "build/debian");
 /** Versions and digests of Debian's packages. */
 export const LOCK: string = resolve(ROOT, "guest-rootfs/lock.json");
+/** npm packages of the other architecture, fetched and not installed. */
+export const NPM_PACKAGES: string = resolve(ROOT, "build/npm");

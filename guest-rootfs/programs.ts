@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { type Arch, HOST_ARCH } from "./arch.ts";
-import { packageFolder, PROGRAMS, ROOT } from "./paths.ts";
+import { nodeBinary } from "./npm-package.ts";
+import { PROGRAMS, ROOT } from "./paths.ts";
 
 /** The programs in C: each one file beside this one, without a C library, without anything that varies between builds. */
 export type Program = "launcher" | "pause" | "stage1";
@@ -58,7 +59,7 @@ function compile(program: Program, output: string, arch: Arch, defines: readonly
 
 /** The npm package's Node without its symbols, 18 MB less. */
 export function stripNode(arch: Arch = HOST_ARCH): string {
-  const source = join(packageFolder(`node-linux-${arch}`), "bin/node");
+  const source = nodeBinary(arch);
   const output = programPath("node", arch);
   makeFrom([source], output, (fresh) => execFileSync(toolFor(arch, "strip"), ["--strip-all", "-o", fresh, source]));
   return output;

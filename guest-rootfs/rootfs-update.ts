@@ -1,17 +1,16 @@
 import { existsSync } from "node:fs";
 
-import { DEBIAN_ARCH, HOST_ARCH } from "./arch.ts";
+import { ARCHS, DEBIAN_ARCH } from "./arch.ts";
 import { DebianPackages } from "./debian/apt.ts";
 import { type Lock, lockChanges, readLock, writeLock } from "./debian/lock.ts";
-import { LOCKED_PACKAGES } from "./debian/packages.ts";
+import { lockedNames } from "./debian/packages.ts";
 import { DEBIAN, LOCK } from "./paths.ts";
 
 const before: Lock = existsSync(LOCK) ? readLock(LOCK) : {};
-const archs = [HOST_ARCH];
-const fresh = archs.map((arch) => {
+const fresh = ARCHS.map((arch) => {
   const debian = new DebianPackages(DEBIAN, arch);
   debian.update();
-  return [DEBIAN_ARCH[arch], debian.resolve(LOCKED_PACKAGES)] as const;
+  return [DEBIAN_ARCH[arch], debian.resolve(lockedNames(arch))] as const;
 });
 const after: Lock = { ...before, ...Object.fromEntries(fresh) };
 writeLock(LOCK, after);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
-import { HOST_ARCH } from "./arch.ts";
+import { HOST_ARCH, parseArch } from "./arch.ts";
 import { NO_BAKER, readBaker } from "./baker.ts";
 import { bundle } from "./bundle.ts";
 import { readLock } from "./debian/lock.ts";
@@ -14,6 +14,7 @@ import { fetchSources } from "./sources.ts";
 const { values } = parseArgs({
   options: {
     flavour: { type: "string" },
+    arch: { type: "string", default: HOST_ARCH },
     baker: { type: "string" },
     out: { type: "string", default: IMAGES },
     lock: { type: "string", default: LOCK },
@@ -24,20 +25,27 @@ const { values } = parseArgs({
 
 async function main(): Promise<void> {
   const flavours = values.flavour === undefined ? FLAVOURS : [parseFlavour(values.flavour)];
+  const arch = parseArch(values.arch);
+  const suffix = arch === HOST_ARCH ? "" : `-${arch}`;
   const baker = values.baker === undefined ? NO_BAKER : readBaker(values.baker);
-  const sources = fetchSources(readLock(values.lock), HOST_ARCH, {
+  const sources = fetchSources(readLock(values.lock), arch, {
     folder: DEBIAN,
     newestIfGone: values["newest-if-gone"],
     warn: (message) => process.stderr.write(`${message}\n`),
   });
   for (const flavour of flavours) {
     await bundle(flavour);
-    const { rootHash } = await buildImage(join(values.out, flavour), { flavour, root: "disk", sources, baker });
-    process.stdout.write(`${flavour}: root hash ${rootHash}\n`);
+    const { rootHash } = await buildImage(join(values.out, `${flavour}${suffix}`), {
+      flavour,
+      root: "disk",
+      sources,
+      baker,
+    });
+    process.stdout.write(`${flavour}${suffix}: root hash ${rootHash}\n`);
     if (!values.initrd) continue;
-    const folder = join(values.out, `${flavour}-initrd`);
+    const folder = join(values.out, `${flavour}${suffix}-initrd`);
     const { sha256, initramfs = "" } = await buildImage(folder, { flavour, root: "initrd", sources, baker });
-    process.stdout.write(`${flavour}-initrd: sha256 ${sha256[initramfs]}\n`);
+    process.stdout.write(`${flavour}${suffix}-initrd: sha256 ${sha256[initramfs]}\n`);
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Arch, DEBIAN_ARCH, HOST_ARCH } from "./arch.ts";
 import { DebianPackages, PackageGone } from "./debian/apt.ts";
 import { type Lock, lockChanges, type LockedPackage, lockedPackages } from "./debian/lock.ts";
-import { IMAGE_PACKAGES, LOCKED_PACKAGES } from "./debian/packages.ts";
+import { IMAGE_PACKAGES, lockedNames } from "./debian/packages.ts";
 import { debianOrigin, type Source } from "./origin.ts";
 
 /** Where the files of Debian packages lie on this machine. */
@@ -52,7 +52,7 @@ export class LockedSources implements Sources {
   /** `folder` is where packages are kept, of any lock; `locked` is false for a lock that was made just now. */
   constructor(lock: Lock, arch: Arch, folder: string, locked = true) {
     const debian = new DebianPackages(folder, arch);
-    const packages = lockedPackages(lock, arch, LOCKED_PACKAGES);
+    const packages = lockedPackages(lock, arch, lockedNames(arch));
     this.arch = arch;
     this.locked = locked;
     const originOf = ({ name, version }: LockedPackage): string => debianOrigin(name, version, DEBIAN_ARCH[arch]);
@@ -102,7 +102,7 @@ export function fetchSources(lock: Lock, arch: Arch, { folder, newestIfGone, war
   } catch (error) {
     if (!newestIfGone || !(error instanceof PackageGone)) throw error;
     warn(`${error.message}\nUNLOCKED: building with what Debian has now; the digests are not those of the lock.`);
-    const fresh = { [DEBIAN_ARCH[arch]]: new DebianPackages(folder, arch).resolve(LOCKED_PACKAGES) };
+    const fresh = { [DEBIAN_ARCH[arch]]: new DebianPackages(folder, arch).resolve(lockedNames(arch)) };
     for (const change of lockChanges(lock, { ...lock, ...fresh })) warn(`UNLOCKED: ${change}`);
     return new LockedSources(fresh, arch, folder, false);
   }

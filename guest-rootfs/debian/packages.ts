@@ -1,8 +1,10 @@
+import { type Arch, DEBIAN_ARCH } from "../arch.ts";
+
 /**
  * Debian packages of which the image's root holds files: those that the manifest names, then those that bring the libraries of
  * its programs. The build says so when a library is in none of them.
  */
-export const KERNEL_PACKAGE = "linux-image-cloud-amd64";
+export const kernelPackage = (arch: Arch): string => `linux-image-cloud-${DEBIAN_ARCH[arch]}`;
 
 /** systemd's EFI stub, in front of a unified kernel image. */
 export const STUB_PACKAGE = "systemd-boot-efi";
@@ -41,4 +43,4 @@ export const IMAGE_PACKAGES: readonly string[] = [
 ];
 
 /** Everything that is locked. */
-export const LOCKED_PACKAGES: readonly string[] = [KERNEL_PACKAGE, STUB_PACKAGE, ...IMAGE_PACKAGES];
+export const lockedNames = (arch: Arch): readonly string[] => [kernelPackage(arch), STUB_PACKAGE, ...IMAGE_PACKAGES];

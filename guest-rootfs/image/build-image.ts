@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { KERNEL_ARCH } from "../arch.ts";
 import { type Baker, bakerAuthorities, bakerEntries, bakerKernel, bakerSource } from "../baker.ts";
-import { KERNEL_PACKAGE, STUB_PACKAGE } from "../debian/packages.ts";
+import { kernelPackage, STUB_PACKAGE } from "../debian/packages.ts";
 import type { Flavour } from "../flavour.ts";
 import { type Entry, manifest, OS_RELEASE, program, text } from "../manifest.ts";
 import { imageReferenceValues, launchValues } from "../measure/launch-values.ts";
@@ -50,7 +50,8 @@ export async function buildImage(folder: string, options: ImageOptions): Promise
   buildProgram("pause", sources.arch);
   stripNode(sources.arch);
   const work = workFolder(folder);
-  const kernel = baker.kernel === undefined ? debianKernel(sources.package(KERNEL_PACKAGE)) : bakerKernel(baker.kernel);
+  const kernel =
+    baker.kernel === undefined ? debianKernel(sources.package(kernelPackage(sources.arch))) : bakerKernel(baker.kernel);
   const extensions = await buildExtensions(work, options);
   const entries = rootEntries(options, kernel, extensions);
   const root = await buildRoot(join(work, "base"), options, kernel, entries);

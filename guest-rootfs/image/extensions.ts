@@ -1,10 +1,10 @@
 import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { basename, dirname, join, normalize } from "node:path";
 
-import { koffiNativePath } from "../../packages/kata-sys-util/scripts/koffi-native.ts";
 import { bakerSource } from "../baker.ts";
 import { bundlesOf, type Flavour } from "../flavour.ts";
 import { type Entry, data, link, pauseBundle, program, text } from "../manifest.ts";
+import { koffiModule } from "../npm-package.ts";
 import { npmSource, own } from "../origin.ts";
 import { programPath } from "../programs.ts";
 import { withFolders, withLibraries } from "../resolve.ts";
@@ -62,7 +62,7 @@ function coco({ sources, flavour }: ExtensionOptions): readonly Entry[] {
     program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
     bundle("confidential-data-hub.mjs"),
     bundle("unpack-worker.mjs"),
-    data("/usr/lib/nacre/koffi.node", npmSource(`@koromix/koffi-linux-${sources.arch}`, koffiNativePath(sources.arch))),
+    data("/usr/lib/nacre/koffi.node", npmSource(`@koromix/koffi-linux-${sources.arch}`, koffiModule(sources.arch))),
     ...pauseBundle(sources.arch),
   ];
   const ofLibc = /\/(?:ld-linux[^/]*|lib(?:c|m|dl|pthread|rt)\.so\.\d+)$/u;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { parse } from "smol-toml";
 
+import { lockedNpmPackage } from "../npm-package.ts";
 import { OWN_ORIGIN } from "../origin.ts";
 import { ROOT } from "../paths.ts";
 import type { ListedEntry } from "./verity-disk.ts";
@@ -142,14 +143,10 @@ function spdxPackage({ purl, checksum }: Component, SPDXID: string): object {
 
 /** npm packages with the digest of the lock file. */
 export function npmComponents(purls: readonly string[]): readonly Component[] {
-  const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { integrity?: string }>;
-  };
   return purls.map((purl) => {
-    const name = decodeURIComponent(/^pkg:npm\/(.*)@/u.exec(purl)?.[1] ?? "");
-    const integrity = lock.packages[`node_modules/${name}`]?.integrity ?? "";
-    const value = Buffer.from(/^sha512-(.+)$/u.exec(integrity)?.[1] ?? "", "base64").toString("hex");
-    return value === "" ? { purl } : { purl, checksum: { algorithm: "SHA512", value } };
+    const { integrity } = lockedNpmPackage(decodeURIComponent(/^pkg:npm\/(.*)@/u.exec(purl)?.[1] ?? ""));
+    const value = Buffer.from(integrity.replace(/^sha512-/u, ""), "base64").toString("hex");
+    return { purl, checksum: { algorithm: "SHA512", value } };
   });
 }
 

@@ -18,7 +18,7 @@ import { FLAVOURS } from "../../guest-rootfs/flavour.ts";
 import { extensionEntries } from "../../guest-rootfs/image/extensions.ts";
 import { KernelModules } from "../../guest-rootfs/image/kernel-modules.ts";
 import { debianKernel, moduleEntries } from "../../guest-rootfs/image/kernel.ts";
-import { KERNEL_PACKAGE } from "../../guest-rootfs/debian/packages.ts";
+import { kernelPackage } from "../../guest-rootfs/debian/packages.ts";
 import { readLock } from "../../guest-rootfs/debian/lock.ts";
 import { DEBIAN, LOCK } from "../../guest-rootfs/paths.ts";
 import { fetchSources, machineSources } from "../../guest-rootfs/sources.ts";
@@ -160,12 +160,12 @@ describe("the extension gpu", () => {
 });
 
 describe("kernel modules", () => {
-  const kernelPackage = fetchSources(readLock(LOCK), "x64", {
+  const unpacked = fetchSources(readLock(LOCK), "x64", {
     folder: DEBIAN,
     newestIfGone: true,
     warn: () => {},
-  }).package(KERNEL_PACKAGE);
-  const kernel = debianKernel(kernelPackage);
+  }).package(kernelPackage("x64"));
+  const kernel = debianKernel(unpacked);
   const modules = kernel.modules as KernelModules;
 
   it("are loaded with what modprobe would load, by the index in the image", () => {

@@ -16,7 +16,8 @@ import {
   readLock,
   writeLock,
 } from "../../guest-rootfs/debian/lock.ts";
-import { LOCKED_PACKAGES } from "../../guest-rootfs/debian/packages.ts";
+import { lockedNames } from "../../guest-rootfs/debian/packages.ts";
+import { ARCHS, DEBIAN_ARCH } from "../../guest-rootfs/arch.ts";
 import { LOCK } from "../../guest-rootfs/paths.ts";
 import { withLibraries } from "../../guest-rootfs/resolve.ts";
 import { directory, link, text } from "../../guest-rootfs/manifest.ts";
@@ -28,8 +29,10 @@ const lockOf = (changes: object = {}): string => JSON.stringify({ amd64: { crun:
 describe("the lock of Debian packages", () => {
   it("has every package of the image", () => {
     const lock = readLock(LOCK);
-    expect(Object.keys(lock["amd64"] ?? {})).toEqual(LOCKED_PACKAGES.toSorted());
-    expect([...lockedPackages(lock, "x64", LOCKED_PACKAGES).keys()]).toEqual(LOCKED_PACKAGES);
+    for (const arch of ARCHS) {
+      expect(Object.keys(lock[DEBIAN_ARCH[arch]] ?? {})).toEqual(lockedNames(arch).toSorted());
+      expect([...lockedPackages(lock, arch, lockedNames(arch)).keys()]).toEqual(lockedNames(arch));
+    }
   });
 
   it.for([

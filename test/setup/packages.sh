@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the Debian packages that the build, the demo and the tests use, and only those that are missing.
-# With `bench`, also the peers that only `make bench` measures against.
+# With `bench`, also the peers that only `make bench` measures against; with `arm64`, what `make test-arm64` needs.
 set -euo pipefail
 
 packages=(
@@ -33,6 +33,7 @@ packages=(
 )
 # Their vsock device, where the kernel has none and it was not built yet; Debian 12's `cargo` is too old for it.
 if [ ! -e /dev/vhost-vsock ] && [ ! -e build/tools/vhost-device-vsock ]; then packages+=(cargo-web rustc-web); fi
+if [ "${1:-}" = arm64 ]; then packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm); fi
 if [ "${1:-}" = bench ]; then packages+=(containerd); fi
 
 missing=()
