@@ -31,7 +31,7 @@
 
 /* As the flags of every other daemon that is idle nearly always (packages/nvrc/src/node-flags.ts). */
 static const char *const arguments[] = {
-	NODE, "--disable-sigusr1", "--max-semi-space-size=1", "--v8-pool-size=0", "--no-maglev", INIT, 0,
+	NODE, "--disable-sigusr1", "--max-semi-space-size=1", "--v8-pool-size=0", INIT, 0,
 };
 /* One heap of the C library instead of one a thread, and what is free is given back. Nothing else, from nobody else. */
 static const char *const environment[] = {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 
-import { linuxSyscalls, Reaper } from "@nacre/kata-sys-util";
+import { linuxSyscalls, Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
@@ -36,6 +36,7 @@ async function main(): Promise<void> {
     process.stdout.write(`kata-agent version ${AGENT_VERSION} (api version: ${API_VERSION}, flavour: ${FLAVOUR})\n`);
     return;
   }
+  withoutMiddleCompiler();
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
   await offerInspector("kata-agent", kernel);
   const { config, unknownKeys } = loadConfig({

@@ -1,3 +1,4 @@
+export { withoutMiddleCompiler } from "./compilers.ts";
 export { ConsoleSocket } from "./console-socket.ts";
 export * from "./constants.ts";
 export { linuxEffects, recordingEffects, type Effects, type RecordedEffect } from "./effects.ts";

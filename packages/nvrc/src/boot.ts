@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-import { Reaper } from "@nacre/kata-sys-util";
+import { Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { offerInspector, patientDeadline } from "@nacre/vsock/inspector-port";
 
@@ -31,11 +31,12 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   const { sys, effects, log } = ports;
   const requests = new PowerRequests(() => void end.powerOff(0));
   const tracer = new Tracer({ subject: "nvrc", now: () => process.hrtime.bigint(), write: (text) => log.event(text) });
-  tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
   await tracer.step("mounts", mountAll(sys, ports.mounts));
   const options = readOptions(log);
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "latin1"));
   tracer.decide(traceWanted(kernel));
+  // Not otherwise: `performance` costs memory.
+  if (tracer.on) tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
   // File systems may be modules, and what they are mounted on comes with them.
   await tracer.step("modules", loadModules(effects, log));
   // Its port needs a module.
@@ -81,6 +82,7 @@ export function runInit(ports: Ports, file: string): void {
     process.stdout.write(`NVRC ${versionLine(file)}\n`);
     return;
   }
+  withoutMiddleCompiler();
   const end = new GuestEnd(ports.log, ports.effects);
   // First: from here on whatever goes wrong ends the guest.
   catchEverything(end);

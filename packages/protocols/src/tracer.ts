@@ -29,11 +29,13 @@ export class Tracer {
   readonly #options: TracerOptions;
   #state: "undecided" | "on" | "off" = "undecided";
   #pending: string[] = [];
-  #stepBegin = 0;
+  readonly #created: number;
+  #stepBegin: number;
 
   constructor(options: TracerOptions) {
     this.#options = options;
-    this.#stepBegin = this.#now();
+    this.#created = this.#now();
+    this.#stepBegin = this.#created;
   }
 
   /** Whether events are written. */
@@ -56,17 +58,16 @@ export class Tracer {
   }
 
   /**
-   * A process that has just begun to run this code: `node`, what the interpreter took before it read the program, and
-   * `load`, from there to now. Both from `performance`, in milliseconds since the process began.
+   * What came before this tracer, the first thing that a program makes: `node`, what the interpreter took before it read
+   * the program, and `load`, the program until here. Both from `performance`, in milliseconds since the process began;
+   * `duration` is of now, which may be later.
    */
-  started(sinceStart: number, bootstrap: number): void {
+  started(duration: number, bootstrap: number): void {
     if (this.#state === "off") return;
-    const now = this.#now();
-    const begin = Math.max(0, now - Math.round(sinceStart * 1000));
-    const loaded = Math.min(now, begin + Math.round(bootstrap * 1000));
+    const begin = Math.max(0, this.#now() - Math.round(duration * 1000));
+    const loaded = Math.min(this.#created, begin + Math.round(bootstrap * 1000));
     this.#note("node", "", begin, loaded - begin);
-    this.#note("load", "", loaded, now - loaded);
-    this.#stepBegin = now;
+    this.#note("load", "", loaded, this.#created - loaded);
   }
 
   /** What begins now and ends with the call of what is returned, which may be left out: then it has no event. */

@@ -39,14 +39,18 @@ describe("Tracer", () => {
 
   it("tells the interpreter's part of a start from the program's", async () => {
     const traced = new Traced();
-    traced.tracer.decide(true);
-    traced.tracer.started(40, 25);
     traced.time += 3;
+    await traced.tracer.step("first", undefined);
+    traced.tracer.decide(true);
+    // Asked late: what was before the tracer stays what it was.
+    traced.tracer.started(40.003, 25);
+    traced.time += 4;
     await traced.tracer.step("next", undefined);
     expect(traced.lines).toEqual([
+      "event 1.000000+0.000003 s.first",
       "event 0.960000+0.025000 s.node",
       "event 0.985000+0.015000 s.load",
-      "event 1.000000+0.000003 s.next",
+      "event 1.000003+0.000004 s.next",
     ]);
   });
 
