@@ -20,6 +20,7 @@ setup: packages node_modules/.package-lock.json
 build: node_modules/.package-lock.json ## compile the packages and bundle the guest's daemons
 	tsc -b
 	node guest-rootfs/bundle.ts
+	node packages/cli/scripts/bundle.ts
 
 generate: node_modules/.package-lock.json ## regenerate what is generated from protos/
 	node packages/protocols/scripts/generate.ts
@@ -82,4 +83,4 @@ check: build lint ## types, lint, format, generated files
 	node packages/protocols/scripts/generate.ts --check
 
 clean:
-	rm -rf packages/*/dist build .cache
+	rm -rf packages/*/dist packages/cli/bundle build .cache

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const OLDEST_MAJOR = 24;
-const main = join(dirname(fileURLToPath(import.meta.url)), "../dist/main.js");
+const main = join(dirname(fileURLToPath(import.meta.url)), "../bundle/main.js");
 
 function pinnedNode() {
   try {
@@ -20,7 +20,7 @@ function pinnedNode() {
 }
 
 if (!existsSync(main)) {
-  process.stderr.write("nacre: expected packages/cli/dist, which is missing; run `make build`\n");
+  process.stderr.write("nacre: expected packages/cli/bundle, which is missing; run `make build`\n");
   process.exit(1);
 } else if (Number(process.versions.node.split(".")[0]) >= OLDEST_MAJOR) {
   await import(main);

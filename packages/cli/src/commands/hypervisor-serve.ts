@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { type Command, command } from "../command.ts";
 import type { Context } from "../context.ts";
@@ -7,6 +8,7 @@ import { stateRoot } from "../guest/layout.ts";
 import { DEFAULT_SOCKET, serveHypervisor } from "../hypervisor/serve.ts";
 import type { HypervisorEvent } from "../hypervisor/service.ts";
 import { LocalMachine, namedImage, type NamedImage } from "../hypervisor/local-machine.ts";
+import { REPOSITORY } from "../repository.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { GUEST_FLAGS, guestOptions, mebibytes, wholeNumber } from "./guest-flags.ts";
 import { QEMU_FLAGS, qemuOptions } from "./qemu-flags.ts";
@@ -138,7 +140,7 @@ function maxGuests(text: string): number {
 }
 
 function ownVersion(): string {
-  const file = new URL("../../package.json", import.meta.url);
+  const file = join(REPOSITORY, "packages/cli/package.json");
   return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }
 

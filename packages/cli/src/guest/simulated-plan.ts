@@ -1,7 +1,8 @@
 import { existsSync, statSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 
 import { NacreError } from "../error.ts";
+import { REPOSITORY } from "../repository.ts";
 import { HUB_CONFIG_PATH, hubConfigOf } from "./hub-config.ts";
 import { hubConfigIn, writeInitdata } from "./initdata.ts";
 import { AGENT_PORT, type GuestLayout } from "./layout.ts";
@@ -9,8 +10,7 @@ import { commandLine, type ExtraFile, type StartGuestOptions } from "./options.t
 import type { SimulatedPlan } from "./plan.ts";
 import type { GuestNetwork } from "./state.ts";
 
-/** Of the repository that this package lies in. */
-const DEFAULT_TREE: string = resolve(import.meta.dirname, "../../../../build/guest-rootfs/tree");
+const DEFAULT_TREE: string = join(REPOSITORY, "build/guest-rootfs/tree");
 const DEFAULT_START_TIMEOUT_MS = 60_000;
 const POLICY_PATH = "/etc/kata-opa/default-policy.rego";
 

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { join } from "node:path";
 
 import { parseKernelCommandLine } from "@nacre/protocols";
 import { INSPECT_PARAMETER, INSPECT_WAIT_PARAMETER, INSPECTOR_PORT } from "@nacre/vsock/inspector-port";
@@ -8,10 +8,10 @@ import { NacreError } from "../error.ts";
 import type { GuestLayout } from "../guest/layout.ts";
 import type { GuestPlan } from "../guest/plan.ts";
 import type { GuestKind } from "../guest/state.ts";
-import { DebugServer } from "./debug-server.ts";
+import { REPOSITORY } from "../repository.ts";
+import type { DebugServer } from "./debug-server.ts";
 
-/** Of the repository that this package lies in. */
-const SOURCE_MAPS: string = resolve(import.meta.dirname, "../../../../build/source-maps");
+const SOURCE_MAPS: string = join(REPOSITORY, "build/source-maps");
 
 /** Daemons whose debugger can be opened: those that are bundles of ours. */
 export const DAEMONS: readonly string[] = ["nvrc", "kata-agent", "confidential-data-hub"];
@@ -49,5 +49,7 @@ export async function debugServerOf(
   if (daemon === undefined || !DAEMONS.includes(daemon)) return undefined;
   const guestAddress = `hvsock://${layout.hybridSocket}:${INSPECTOR_PORT}`;
   const options = { daemon, guestAddress, sourceMaps: SOURCE_MAPS, bundleNames: BUNDLE_NAMES[kind] };
+  // Guests are seldom debugged.
+  const { DebugServer } = await import("./debug-server.ts");
   return await DebugServer.listen(options, debugUrl);
 }

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { join } from "node:path";
 
 import { NacreError } from "../error.ts";
 import type { GuestKind } from "../guest/state.ts";
+import { REPOSITORY } from "../repository.ts";
 
-/** Of the repository that this package lies in. */
-const PROGRAM: string = resolve(import.meta.dirname, "../../../../guest-rootfs/watch/main.ts");
+const PROGRAM: string = join(REPOSITORY, "guest-rootfs/watch/main.ts");
 
 /** What the builder tells after a change of the sources; without `because` after its first build. */
 export type BuildMessage = Built | BuildFailed;

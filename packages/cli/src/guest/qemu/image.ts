@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { NacreError } from "../../error.ts";
+import { REPOSITORY } from "../../repository.ts";
 
 /** A measured image, as `make rootfs` leaves it. Paths are absolute. */
 export interface GuestImage {
@@ -37,7 +38,7 @@ export const DEVKIT = "devkit";
 
 /** Where the build of the repository that this package lies in puts a flavour. */
 export function defaultImage(flavour: string = DEVKIT): string {
-  return resolve(import.meta.dirname, "../../../../../build/images", flavour);
+  return join(REPOSITORY, "build/images", flavour);
 }
 
 /** Reads an image's folder. Throws `environment` where there is none, `input` where it cannot be used. */

@@ -1,8 +1,9 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import type { Socket } from "node:net";
-import { resolve } from "node:path";
+import { join } from "node:path";
 
 import { NacreError } from "../../error.ts";
+import { REPOSITORY } from "../../repository.ts";
 import type { GuestLayout } from "../layout.ts";
 import { connectWhenThere } from "../wait-socket.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
@@ -10,7 +11,7 @@ import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 const KERNEL_DEVICE = "/dev/vhost-vsock";
 /** Built by `make vhost-device-vsock`, or installed by the machine's owner. */
 export const DEVICE_PROGRAMS: readonly string[] = [
-  resolve(import.meta.dirname, "../../../../../build/tools/vhost-device-vsock"),
+  join(REPOSITORY, "build/tools/vhost-device-vsock"),
   "/usr/local/bin/vhost-device-vsock",
   "/usr/bin/vhost-device-vsock",
 ];
