@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 
 import { linuxSyscalls, Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
@@ -18,7 +19,7 @@ import { launchPlan } from "./launch/plan.ts";
 import { systemLaunchPorts } from "./launch/ports.ts";
 import { Supervisor } from "./launch/supervise.ts";
 import { notifyReady } from "./notify-ready.ts";
-import { openLog } from "./open-log.ts";
+import { type OpenLog, openLog } from "./open-log.ts";
 import { parseOptions } from "./options.ts";
 import { loadPolicy } from "./policy.ts";
 import { agentHandlers, healthHandlers, traced } from "./service/index.ts";
@@ -26,6 +27,11 @@ import { AGENT_VERSION, API_VERSION } from "./version.ts";
 
 /** Time for calls in flight when the sandbox is gone, in milliseconds; nothing that matters is left by then. */
 const CLOSE_GRACE_MS = 1000;
+
+/** Time for the log to go out before the last words, in milliseconds: its reader may have stopped reading. */
+const LAST_LINES_MS = 1000;
+
+let output: OpenLog | undefined;
 
 /** Start-up, in the order of section 2.2; any failure ends the agent before its port opens. */
 async function main(): Promise<void> {
@@ -47,7 +53,7 @@ async function main(): Promise<void> {
     readFile: (path) => readFileSync(path, "utf8"),
   });
   checkServerAddress(config.serverAddr);
-  const output = await openLog(config);
+  output = await openLog(config);
   const { log } = output;
   const write = (text: string): void => log.info(text);
   const tracer = new Tracer({ subject: "kata-agent", now: () => process.hrtime.bigint(), write });
@@ -98,7 +104,9 @@ async function main(): Promise<void> {
 
 main().then(
   () => process.exit(0),
-  (error: unknown) => {
+  async (error: unknown) => {
+    // What the log has said before comes first, so that the last line is the cause.
+    await Promise.race([output?.flush(), setTimeout(LAST_LINES_MS)]);
     // The log may not be there yet, and nobody reads on after this.
     process.stderr.write(`kata-agent: ${describeError(error)}\n`);
     process.exit(1);
