@@ -57,7 +57,7 @@ export class LockedSources implements Sources {
     this.locked = locked;
     const originOf = ({ name, version }: LockedPackage): string => debianOrigin(name, version, DEBIAN_ARCH[arch]);
     this.#unpacked = new Map(
-      [...packages].map(([key, locked]) => [key, { path: debian.unpacked(locked), origin: originOf(locked) }]),
+      unpackAll(debian, packages).map(([key, path, locked]) => [key, { path, origin: originOf(locked) }]),
     );
     this.digests = new Map([...packages.values()].map((locked) => [originOf(locked), locked.sha256]));
     this.roots = IMAGE_PACKAGES.map((name) => this.package(name));
@@ -85,6 +85,25 @@ export class LockedSources implements Sources {
     const texts = names.sort().map((name) => `${readFileSync(join(folder, name), "latin1").trim()}\n`);
     return { content: Buffer.from(texts.join(""), "latin1"), origin };
   }
+}
+
+/** Each package's unpacked files. Throws {@link PackageGone} for all together that the archive has dropped. */
+function unpackAll(
+  debian: DebianPackages,
+  packages: ReadonlyMap<string, LockedPackage>,
+): [key: string, path: string, locked: LockedPackage][] {
+  const gone: string[] = [];
+  const unpacked = [...packages].flatMap(([key, locked]): [string, string, LockedPackage][] => {
+    try {
+      return [[key, debian.unpacked(locked), locked]];
+    } catch (error) {
+      if (!(error instanceof PackageGone)) throw error;
+      gone.push(error.message);
+      return [];
+    }
+  });
+  if (gone.length > 0) throw new PackageGone(gone.join("\n"));
+  return unpacked;
 }
 
 /** Where packages are kept on this machine, and what to do when the archive has dropped one of the lock. */

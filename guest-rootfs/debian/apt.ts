@@ -10,7 +10,7 @@ const APT_GET = "/usr/bin/apt-get";
 const APT_CACHE = "/usr/bin/apt-cache";
 const DPKG_DEB = "/usr/bin/dpkg-deb";
 
-/** The archive no longer has a locked version: it keeps only the newest of a release. */
+/** The archive no longer has locked versions: it keeps only the newest of a release. One line for each. */
 export class PackageGone extends Error {}
 
 /**
@@ -20,6 +20,7 @@ export class PackageGone extends Error {}
 export class DebianPackages {
   readonly #folder: string;
   readonly #arch: Arch;
+  #updated = false;
 
   constructor(folder: string, arch: Arch) {
     this.#folder = join(folder, DEBIAN_ARCH[arch]);
@@ -32,6 +33,7 @@ export class DebianPackages {
       mkdirSync(join(this.#folder, name), { recursive: true });
     }
     execFileSync(APT_GET, [...this.#options(), "update", "-qq"], { stdio: ["ignore", "inherit", "inherit"] });
+    this.#updated = true;
   }
 
   /** The newest version of each package; a metapackage is followed to what it stands for. */
@@ -71,7 +73,7 @@ export class DebianPackages {
     try {
       if (!this.#tryDownload(locked, download)) {
         // The lists may be older than the lock.
-        this.update();
+        if (!this.#updated) this.update();
         if (!this.#tryDownload(locked, download)) throw this.#gone(locked);
       }
       const [name] = readdirSync(download);

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 
 import { FLAVOURS } from "../../guest-rootfs/flavour.ts";
 import { readLock } from "../../guest-rootfs/debian/lock.ts";
-import { LOCK } from "../../guest-rootfs/paths.ts";
+import { DEBIAN, LOCK } from "../../guest-rootfs/paths.ts";
 import { builtImage } from "../fixtures/boot-image.ts";
 
 interface Spdx {
@@ -90,20 +90,23 @@ describe.for(FLAVOURS)("the bill of materials of the %s image", (flavour) => {
     }
   });
 
-  it("has Debian's packages by the digests of the lock", (context) => {
-    if (!image.locked) context.skip("Debian's archive has dropped a locked version: run `make rootfs-update`");
+  it("has Debian's packages by the digests of their files, which are the lock's unless the image says otherwise", () => {
     const debian = spdx.packages.filter(
       ({ externalRefs }) => externalRefs?.[0]?.referenceLocator.startsWith("pkg:deb/") === true,
     );
     expect(debian.length).toBeGreaterThan(10);
-    const locked = Object.values(readLock(LOCK)["amd64"] ?? {});
-    for (const { name, versionInfo, checksums } of debian) {
-      const entry = locked.find((one) => one.name === name);
-      expect([name, versionInfo, checksums]).toEqual([
-        name,
-        entry?.version,
-        [{ algorithm: "SHA256", checksumValue: entry?.sha256 }],
-      ]);
+    const digests = debian.map(({ checksums }) => checksums?.[0]?.checksumValue ?? "");
+    for (const digest of digests) {
+      const file = readFileSync(join(DEBIAN, "amd64/debs", `${digest}.deb`));
+      expect(createHash("sha256").update(file).digest("hex")).toBe(digest);
     }
+    const lock = Object.values(readLock(LOCK)["amd64"] ?? {});
+    const locked = debian.map(({ name, versionInfo, checksums }) =>
+      lock.some(
+        (one) => one.name === name && one.version === versionInfo && one.sha256 === checksums?.[0]?.checksumValue,
+      ),
+    );
+    // The archive keeps only the newest of a release: a lock that is older than that is no fault of the build's.
+    if (image.locked) expect(locked).not.toContain(false);
   });
 });

@@ -78,10 +78,6 @@ describe.for(FLAVOURS)("the %s image", (flavour) => {
     expect(image.commandLine).toContain(` 0 sha256 ${image.rootHash} `);
   });
 
-  it("is built from the lock", (context) => {
-    if (!image.locked) context.skip("Debian's archive has dropped a locked version: run `make rootfs-update`");
-  });
-
   it("holds what the manifest lists and nothing else, as this machine's kernel reads it", (context) => {
     if (!readFileSync("/proc/filesystems", "utf8").includes("erofs")) context.skip("this kernel has no erofs");
     using folder = mkdtempDisposableSync(join(tmpdir(), "image-"));

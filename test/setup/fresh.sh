@@ -62,6 +62,9 @@ unshare --mount --propagation private -- \
 
 # How this machine reaches its package archives: proxies, authorities, registries.
 copy() { if [ -e "$1" ]; then mkdir -p "$tree$(dirname "$1")" && cp -aL "$1" "$tree$1"; fi; }
+# All of a release's suites, as on an installed machine; debootstrap leaves the first alone.
+printf 'deb %s %s main\n' "$mirror" bookworm "$mirror" bookworm-updates "${mirror%/debian}/debian-security" bookworm-security \
+  >"$tree/etc/apt/sources.list"
 copy /etc/resolv.conf
 copy /etc/hosts
 for file in /etc/apt/apt.conf.d/*; do
