@@ -127,6 +127,14 @@ export class PolicyEngine {
     });
   }
 
+  /**
+   * Whether the policy in force can have a rule of this name: its text has the word. For a rule that policies need not
+   * have; one that has it and gives no answer is asked all the same, and refuses.
+   */
+  mentions(rule: string): boolean {
+    return this.#current?.text.includes(rule) ?? false;
+  }
+
   /** Runs the rule once on a made-up request and forgets the result: the first real one finds the code compiled. */
   warmUp(rule: string = "CreateContainerRequest"): Promise<void> {
     return this.#turns.run(async () => {

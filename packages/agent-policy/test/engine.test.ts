@@ -28,6 +28,11 @@ describe("PolicyEngine", () => {
     });
   });
 
+  it("knows which rules a policy may have", async () => {
+    const engine = await engineWith(`${P}default Yes := true\n`);
+    expect([engine.mentions("Yes"), engine.mentions("No")]).toEqual([true, false]);
+  });
+
   it("says what a value that is no answer is, in the real agent's words", async () => {
     const engine = await engineWith(
       `${P}A := "s"\nB := 1\nC := null\nD := [true]\nE := {}\nF := {"allowed": "true"}\nG := {"allowed": true, "ops": {}}\nH := {1}\n`,

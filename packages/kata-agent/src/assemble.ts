@@ -36,8 +36,10 @@ export interface AssembleOptions {
 /** Puts the agent together: every part gets what it needs here and nowhere else. */
 export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdown }: AssembleOptions): AgentParts {
   const hub = new DataHubClient({ address: `unix://${CDH_SOCKET}`, pullTimeoutMs: config.imagePullTimeoutMs });
+  const gate = new PolicyGate(policy, log.child("policy"));
+  const pull = new ImageGuestPullDriver(syscalls, hub, (pulled, signal) => gate.requireImage(pulled, signal));
   const storages = new StorageRegistry(
-    [new EphemeralDriver(syscalls), new LocalDriver(syscalls), new ImageGuestPullDriver(syscalls, hub)],
+    [new EphemeralDriver(syscalls), new LocalDriver(syscalls), pull],
     log.child("storage"),
   );
   const oomEvents = new OomEvents();
@@ -67,7 +69,7 @@ export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdo
     tracer,
   });
   return {
-    gate: new PolicyGate(policy, log.child("policy")),
+    gate,
     policy,
     containers,
     creator,

@@ -38,3 +38,8 @@ export function checkServerAddress(address: string, flavour: Flavour = FLAVOUR):
     );
   }
 }
+
+/** Whether a flavour starts images that the policy in force says nothing about: its text knows no PulledImageRequest. */
+export function startsUnpinned(flavour: Flavour = FLAVOUR): boolean {
+  return flavour !== "strict";
+}

@@ -1,12 +1,14 @@
-import { type PolicyEngine, PolicyError, policyInput, ruleName } from "@nacre/agent-policy";
+import { type PolicyEngine, PolicyError, policyInput, PULLED_IMAGE_RULE, ruleName } from "@nacre/agent-policy";
 import { Code, type MethodDescriptor } from "@nacre/protocols";
 
 import { debugQuote } from "./debug-quote.ts";
 import { AgentError, internalError } from "./error.ts";
+import { startsUnpinned } from "./flavour.ts";
 import type { Logger } from "./log.ts";
+import { type PulledImage, pulledImageInput } from "./pulled-image.ts";
 
 /** The part of the policy engine that answers questions. */
-export type PolicyAnswers = Pick<PolicyEngine, "check">;
+export type PolicyAnswers = Pick<PolicyEngine, "check" | "mentions">;
 
 /** What the gate needs to know of a method. */
 export type GatedMethod = Pick<MethodDescriptor<object, object>, "requestType">;
@@ -15,10 +17,12 @@ export type GatedMethod = Pick<MethodDescriptor<object, object>, "requestType">;
 export class PolicyGate {
   readonly #policy: PolicyAnswers;
   readonly #log: Logger;
+  readonly #unpinned: boolean;
 
-  constructor(policy: PolicyAnswers, log: Logger) {
+  constructor(policy: PolicyAnswers, log: Logger, unpinned: boolean = startsUnpinned()) {
     this.#policy = policy;
     this.#log = log;
+    this.#unpinned = unpinned;
   }
 
   /**
@@ -26,8 +30,24 @@ export class PolicyGate {
    * refuses and INTERNAL `"Rule: internal error …"` when it has no answer (section 1.2).
    */
   async require(method: GatedMethod, request: object, signal: AbortSignal): Promise<void> {
-    const rule = ruleName(method);
-    const input = inputOf(method, request);
+    await this.#require(ruleName(method), inputOf(method, request), signal);
+  }
+
+  /**
+   * As `require`, of what the guest has pulled for a container (design decision 3). A policy without such a rule says
+   * nothing about it; what that means is the flavour's to say.
+   */
+  async requireImage(pulled: PulledImage, signal: AbortSignal): Promise<void> {
+    if (!this.#policy.mentions(PULLED_IMAGE_RULE)) {
+      const { container_id, image, manifest_digest } = pulled;
+      this.#log.warning("the policy does not say which images may run", { container_id, image, manifest_digest });
+      if (this.#unpinned) return;
+      throw new AgentError(Code.PERMISSION_DENIED, debugQuote(`${PULLED_IMAGE_RULE} is blocked by policy: `));
+    }
+    await this.#require(PULLED_IMAGE_RULE, pulledImageInput(pulled), signal);
+  }
+
+  async #require(rule: string, input: string, signal: AbortSignal): Promise<void> {
     const { allowed, prints } = await this.#ask(rule, input, signal);
     if (allowed) return;
     this.#log.warning("request refused by the policy", { rule, prints: prints.join(" ") });

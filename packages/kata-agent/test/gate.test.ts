@@ -2,8 +2,10 @@ import { PolicyError, ruleName } from "@nacre/agent-policy";
 import { AgentService, type grpc } from "@nacre/protocols";
 import { describe, expect, it } from "vitest";
 
+import { type Flavour, startsUnpinned } from "../src/flavour.ts";
 import { PolicyGate } from "../src/gate.ts";
 import { createLogger } from "../src/log.ts";
+import { pulledImage } from "../src/pulled-image.ts";
 
 const { CopyFile, MemAgentMemcgSet, ReadStderr, StartContainer } = AgentService.methods;
 const forever = new AbortController().signal;
@@ -11,15 +13,21 @@ const request: grpc.StartContainerRequest = { container_id: "c1" };
 
 type Answer = { allowed: boolean; prints: string[] } | Error;
 
-function gateWith(answer: Answer, asked: Array<[string, string]> = []): PolicyGate {
+function gateWith(
+  answer: Answer,
+  asked: Array<[string, string]> = [],
+  { mentioned = true, flavour = "kata" }: { mentioned?: boolean; flavour?: Flavour } = {},
+): PolicyGate {
   return new PolicyGate(
     {
       check: (rule, input) => {
         asked.push([rule, input]);
         return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
       },
+      mentions: (rule) => mentioned && rule === "PulledImageRequest",
     },
     createLogger({ level: "trace", version: "0", pid: 1, write: () => undefined }),
+    startsUnpinned(flavour),
   );
 }
 
@@ -78,6 +86,64 @@ describe("PolicyGate.require", () => {
         message: "parsing CopyFileRequest for policy",
       },
     );
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("PolicyGate.requireImage", () => {
+  const pulled = pulledImage("c1", "registry.example/app:1", {
+    manifest_digest: "sha256:aa",
+    index_digest: "sha256:bb",
+    config_digest: "sha256:cc",
+    diff_ids: ["sha256:dd"],
+  });
+  const no: Answer = { allowed: false, prints: ["f:1: not that one"] };
+  const blocked = { code: 7, message: '"PulledImageRequest is blocked by policy: f:1: not that one"' };
+
+  it("asks the rule with all that is known of the image", async () => {
+    const asked: Array<[string, string]> = [];
+    await gateWith({ allowed: true, prints: [] }, asked).requireImage(pulled, forever);
+    expect(asked.map(([rule, input]) => [rule, JSON.parse(input) as unknown])).toEqual([
+      [
+        "PulledImageRequest",
+        {
+          container_id: "c1",
+          image: "registry.example/app:1",
+          index_digest: "sha256:bb",
+          manifest_digest: "sha256:aa",
+          config_digest: "sha256:cc",
+          diff_ids: ["sha256:dd"],
+        },
+      ],
+    ]);
+  });
+
+  it("says what a hub did not say as null", async () => {
+    const asked: Array<[string, string]> = [];
+    const reply = { manifest_digest: "sha256:aa", index_digest: null, config_digest: null, diff_ids: [] };
+    await gateWith({ allowed: true, prints: [] }, asked).requireImage(pulledImage("c1", "app", reply), forever);
+    expect(asked[0]?.[1]).toBe(
+      '{"container_id":"c1","image":"app","index_digest":null,"manifest_digest":"sha256:aa","config_digest":null,"diff_ids":[]}',
+    );
+  });
+
+  it.each<Flavour>(["devkit", "kata", "strict"])("refuses what the rule refuses, in %s", async (flavour) => {
+    await expect(gateWith(no, [], { flavour }).requireImage(pulled, forever)).rejects.toMatchObject(blocked);
+    const undefinedRule = gateWith(new PolicyError("evaluation", "undefined"), [], { flavour });
+    await expect(undefinedRule.requireImage(pulled, forever)).rejects.toMatchObject({ code: 13 });
+  });
+
+  it("a policy without the rule does not pin images: strict starts none", async () => {
+    const asked: Array<[string, string]> = [];
+    for (const flavour of ["devkit", "kata"] as const) {
+      await gateWith(no, asked, { flavour, mentioned: false }).requireImage(pulled, forever);
+    }
+    // Nor where the policy lets through what it has no rule for.
+    const strict = gateWith({ allowed: true, prints: [] }, asked, { flavour: "strict", mentioned: false });
+    await expect(strict.requireImage(pulled, forever)).rejects.toMatchObject({
+      code: 7,
+      message: '"PulledImageRequest is blocked by policy: "',
+    });
     expect(asked).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import { agreeOnImage, agreeOnSandbox } from "../container-type.ts";
 import { internalError } from "../error.ts";
 import { copyPauseImage } from "../pause-image.ts";
 import { bundlePath } from "../paths.ts";
+import { type PulledImage, pulledImage } from "../pulled-image.ts";
 import type { StorageContext, StorageDriver, StorageMessage, Undo } from "./storage.ts";
 
 /** The driver option that holds the metadata. */
@@ -14,16 +15,21 @@ const OPTION = "image_guest_pull=";
 /** The metadata is a copy of the annotations; their size is bounded by the frame, their number here. */
 const MAX_METADATA_ENTRIES = 1024;
 
+/** Asks the policy about what was pulled. Throws where it says no; what was pulled is then removed. */
+export type ApproveImage = (pulled: PulledImage, signal: AbortSignal) => Promise<void>;
+
 /** `image_guest_pull`: the container's root from an image that the guest pulls itself (section 3.5). */
 export class ImageGuestPullDriver implements StorageDriver {
   readonly name = "image_guest_pull";
   readonly shareable = false;
   readonly #syscalls: Syscalls;
   readonly #hub: DataHub;
+  readonly #approve: ApproveImage;
 
-  constructor(syscalls: Syscalls, hub: DataHub) {
+  constructor(syscalls: Syscalls, hub: DataHub, approve: ApproveImage) {
     this.#syscalls = syscalls;
     this.#hub = hub;
+    this.#approve = approve;
   }
 
   check(storage: StorageMessage, context: StorageContext): void {
@@ -40,14 +46,16 @@ export class ImageGuestPullDriver implements StorageDriver {
   }
 
   async add(storage: StorageMessage, context: StorageContext): Promise<Undo> {
-    const bundle = bundlePath(context.containerId ?? "");
+    const { containerId = "" } = context;
+    const bundle = bundlePath(containerId);
     const undo = (): Promise<void> => removeBundle(this.#syscalls, bundle);
     try {
       if (agreeOnSandbox(parsePullMetadata(storage.driver_options), context.annotations)) {
         await makeBundle(bundle);
         await copyPauseImage(bundle);
       } else {
-        await this.#hub.pullImage(storage.source, bundle, context.signal);
+        const reply = await this.#hub.pullImage(storage.source, bundle, context.signal);
+        await this.#approve(pulledImage(containerId, storage.source, reply), context.signal);
       }
     } catch (error) {
       await undo();

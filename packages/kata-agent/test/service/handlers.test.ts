@@ -13,7 +13,13 @@ const log = createLogger({ level: "error", version: "0", pid: 1, write: () => un
 /** The handlers over parts of which only those that a test gives are there. */
 function client(allowed: (rule: string) => boolean, over: Partial<AgentParts> = {}): TtrpcClient {
   const parts = {
-    gate: new PolicyGate({ check: (rule) => Promise.resolve({ allowed: allowed(rule), prints: ["f:1: x"] }) }, log),
+    gate: new PolicyGate(
+      {
+        check: (rule) => Promise.resolve({ allowed: allowed(rule), prints: ["f:1: x"] }),
+        mentions: () => true,
+      },
+      log,
+    ),
     containers: { get: () => undefined, list: () => [] },
     storages: { driverNames: ["local"] },
     oomEvents: new OomEvents(),
