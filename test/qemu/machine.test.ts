@@ -13,6 +13,7 @@ import { type GuestState, readState } from "../../packages/cli/src/guest/state.t
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { machineFacts } from "../fixtures/machine-facts.ts";
+import { talkingImage } from "../fixtures/talking-kernel.ts";
 
 let stateRoot: string;
 beforeEach(() => {
@@ -134,6 +135,37 @@ describe("a virtual machine that does not start", () => {
     expect(guestTraces(stateRoot, id)).toEqual(NOTHING);
   });
 
+  it("because its emulated processors hang is started again once, with one thread for all of them", async () => {
+    const image = join(stateRoot, "image");
+    talkingImage(image, "[   28.060000] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [swapper/1:0]\n");
+    const abort = new AbortController();
+    const notes: string[] = [];
+    const noted = Promise.withResolvers<void>();
+    const onNote = (note: string): void => {
+      notes.push(note);
+      noted.resolve();
+    };
+    const starting = startGuest({ kind: "qemu", stateRoot, image, accelerator: "tcg", onNote, signal: abort.signal });
+    const refused = expect(starting).rejects.toThrow(NacreError);
+    const first = await machineState();
+    expect(threadsOf(first)).toBe("thread=multi");
+    await noted.promise;
+    const layout = guestLayout(stateRoot, first.id);
+    let second: GuestState | undefined;
+    await changed(layout.folder, () => {
+      second = readState(layout);
+      return second?.init !== undefined && second.init.pid !== first.init?.pid;
+    });
+    expect(threadsOf(second)).toBe("thread=single");
+    expect(readFileSync(layout.log, "utf8")).toContain("nacre QEMU's emulated processors have hung");
+    abort.abort();
+    await refused;
+    expect(notes).toEqual([
+      "QEMU's emulated processors have hung (the kernel tells of a soft lockup): started again, with one thread for all of them",
+    ]);
+    expect(guestTraces(stateRoot, first.id)).toEqual(NOTHING);
+  });
+
   it("is given up when the caller gives up", async () => {
     const abort = new AbortController();
     const starting = startGuest({ kind: "qemu", stateRoot, signal: abort.signal });
@@ -169,6 +201,12 @@ describe("a policy that refuses the network", () => {
     expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
   });
 });
+
+/** How QEMU emulates a guest's processors. */
+function threadsOf(state: GuestState | undefined): string | undefined {
+  const argv = readFileSync(`/proc/${state?.init?.pid}/cmdline`, "latin1");
+  return /\0tcg,(thread=\w+)\0/u.exec(argv)?.[1];
+}
 
 /** The state of the one guest that starts, as soon as its machine runs. */
 async function machineState(): Promise<GuestState> {

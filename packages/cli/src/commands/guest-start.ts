@@ -80,6 +80,7 @@ async function watched(context: Context, given: StartGuestOptions): Promise<neve
     start: (options, { folder }) =>
       startGuest({
         onDebugUrl: debugTeller(context),
+        onNote: (text) => note(context, text),
         ...options,
         ...(simulated ? { daemons: folder } : {}),
         signal,
@@ -94,7 +95,12 @@ async function watched(context: Context, given: StartGuestOptions): Promise<neve
 /** Starts a guest and tells how long it took. */
 export async function startNoted(context: Context, options: StartGuestOptions): Promise<Guest> {
   const began = performance.now();
-  const guest = await startGuest({ onDebugUrl: debugTeller(context), ...options, signal: context.interrupts.signal });
+  const guest = await startGuest({
+    onDebugUrl: debugTeller(context),
+    onNote: (text) => note(context, text),
+    ...options,
+    signal: context.interrupts.signal,
+  });
   note(context, `guest ${guest.id} is up after ${Math.round(performance.now() - began)} ms`);
   if (guest.networkRefusal !== undefined) note(context, `it has no network: ${guest.networkRefusal}`);
   return guest;

@@ -75,6 +75,8 @@ export interface StartGuestOptions {
   readonly stateRoot?: string;
   /** Told where the debugger is, as soon as it is there: a daemon may wait for it. */
   readonly onDebugUrl?: (url: string) => void;
+  /** Told what is odd about a start that goes on all the same, a line each. */
+  readonly onNote?: (note: string) => void;
   /** Gives up the start. */
   readonly signal?: AbortSignal;
 }

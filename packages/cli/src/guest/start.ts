@@ -64,7 +64,7 @@ export async function startGuest(options: StartGuestOptions = {}): Promise<Guest
 
 /** Starts the supervisor in a session of its own and waits for its word. */
 async function runSupervisor(root: string, layout: GuestLayout, options: StartGuestOptions): Promise<void> {
-  const { signal, onDebugUrl } = options;
+  const { signal, onDebugUrl, onNote } = options;
   if (signal?.aborted === true) throw new NacreError("guest", "the start was given up", { cause: signal.reason });
   const [file, ...args] = [...entryCommand("supervisor-main"), resolve(root), layout.id];
   const log = openSync(layout.log, "a", 0o600);
@@ -81,6 +81,7 @@ async function runSupervisor(root: string, layout: GuestLayout, options: StartGu
     await new Promise<void>((done, failed) => {
       child.on("message", (message: SupervisorMessage) => {
         if ("debugUrl" in message) onDebugUrl?.(message.debugUrl);
+        else if ("note" in message) onNote?.(message.note);
         else if ("ready" in message) done();
         else child.once("exit", () => failed(new NacreError("guest", `the guest did not start: ${message.failed}`)));
       });

@@ -16,6 +16,8 @@ export interface Supervision {
   readonly signal: AbortSignal;
   /** Writes down what is about to exist, so that it is found after a crash. */
   readonly record: (change: Partial<GuestState>) => void;
+  /** A line for the guest's log and for whoever starts it. */
+  readonly say: (note: string) => void;
 }
 
 /** A guest whose agent answers, in the process that looks after it. */
@@ -28,5 +30,9 @@ export interface SupervisedGuest {
   close(): Promise<void>;
 }
 
-/** What the supervisor tells whoever started it: where the debugger is, if any; then whether the guest is up. */
-export type SupervisorMessage = { readonly debugUrl: string } | { readonly ready: true } | { readonly failed: string };
+/** What the supervisor tells whoever started it: where the debugger is, what is odd; then whether the guest is up. */
+export type SupervisorMessage =
+  | { readonly debugUrl: string }
+  | { readonly note: string }
+  | { readonly ready: true }
+  | { readonly failed: string };

@@ -1,9 +1,9 @@
-import { openSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 
 import { describeError, NacreError } from "../error.ts";
 import { debugServerOf } from "../inspect/inspected.ts";
 import { removeGuest } from "./cleanup.ts";
-import { hostTracer } from "./host-tracer.ts";
+import { HOST_PREFIX, hostTracer } from "./host-tracer.ts";
 import { identityOf } from "./identity.ts";
 import { lastWords } from "./last-words.ts";
 import { guestLayout } from "./layout.ts";
@@ -36,7 +36,11 @@ async function supervise(): Promise<void> {
   const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(plan.startTimeoutMs)]);
   const logFd = openSync(state.log, "a", 0o600);
   const tracer = hostTracer("supervisor", layout, logFd);
-  const supervision: Supervision = { root, layout, state, logFd, tracer, signal, record };
+  const say = (note: string): void => {
+    writeSync(logFd, `${HOST_PREFIX}${note}\n`);
+    void send({ note });
+  };
+  const supervision: Supervision = { root, layout, state, logFd, tracer, signal, record, say };
 
   const debug = await debugServerOf(layout, plan);
   if (debug !== undefined) {

@@ -7,10 +7,15 @@ export type VsockDevice =
   /** By a process that this descriptor leads to. */
   | { readonly kind: "vhost-user"; readonly fd: number };
 
+/** How QEMU emulates several processors: each in a thread of its own, or one after the other in one. */
+export type EmulatorThreads = "multi" | "single";
+
 /** A virtual machine, with everything that is chosen for it. Paths are absolute. */
 export interface Machine {
   readonly name: string;
   readonly accelerator: Accelerator;
+  /** Of no concern where nothing is emulated. */
+  readonly threads: EmulatorThreads;
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly kernel: string;
@@ -45,7 +50,7 @@ export function qemuArguments(machine: Machine): readonly string[] {
     // A panic or a reboot is the end; nothing starts again by itself.
     ["-no-reboot"],
     ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
-    ["-accel", accelerator === "kvm" ? "kvm" : "tcg,thread=multi"],
+    ["-accel", accelerator === "kvm" ? "kvm" : `tcg,thread=${machine.threads}`],
     ["-cpu", accelerator === "kvm" ? "host" : "max"],
     ["-smp", String(machine.cpus)],
     ["-m", `${mebibytes}M`],

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import type { Duplex } from "node:stream";
 
 import { hasCode } from "@nacre/kata-sys-util";
@@ -12,11 +12,12 @@ import { createCgroups, joinCgroups } from "../cgroups.ts";
 import { configureNetwork } from "../guest-network.ts";
 import { AGENT_PORT, type GuestLayout, portSocket } from "../layout.ts";
 import { createTap, guestMac } from "../network.ts";
-import type { QemuPlan } from "../plan.ts";
+import type { Accelerator, QemuPlan } from "../plan.ts";
 import type { SupervisedGuest, Supervision } from "../supervised-guest.ts";
 import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
 import { agentAnswers } from "./agent-ready.ts";
-import { qemuArguments, type VsockDevice } from "./arguments.ts";
+import { type EmulatorThreads, qemuArguments, type VsockDevice } from "./arguments.ts";
+import { emulatorHang } from "./emulator-hang.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
 import { QmpClient } from "./qmp.ts";
@@ -34,19 +35,73 @@ const SHUTDOWNS: Readonly<Record<string, string>> = {
 /** Time for the agent to say that it ends; the guest has the supervisor's own limit beyond that. */
 const DESTROY_MS = 5_000;
 
-/** Starts a virtual machine; resolves when its agent answers. */
+/** What every try of a start has. */
+interface Boot {
+  readonly supervision: Supervision;
+  readonly plan: QemuPlan;
+  readonly accelerator: Accelerator;
+  readonly gatewayMac: string;
+}
+
+/**
+ * Starts a virtual machine; resolves when its agent answers. One whose emulated processors have hung is begun again, with
+ * a single thread for all of them: slower, and without what they hang in.
+ */
 export async function startQemu(supervision: Supervision, plan: QemuPlan): Promise<SupervisedGuest> {
-  const { layout, state, tracer, signal } = supervision;
+  const { layout, state, say } = supervision;
   const program = qemuProgram();
   if (!existsSync(program)) throw new NacreError("environment", `expected ${program}: make packages`);
   const accelerator = plan.accelerator ?? (await chooseAccelerator(systemKvmProbes(program)));
   await createCgroups(layout.cgroup, {});
   const gatewayMac = await createTap(layout.interface, state.network);
+  const boot: Boot = { supervision, plan, accelerator, gatewayMac };
+  const machine = await powerOn(boot, "multi");
+  if (accelerator !== "tcg" || plan.cpus === 1) return await upOf(machine);
+  const symptom = await hangOf(machine, supervision);
+  if (symptom === undefined) return machine.guest;
+  await machine.giveUp();
+  say(`QEMU's emulated processors have hung (${symptom}): started again, with one thread for all of them`);
+  return await upOf(await powerOn(boot, "single"));
+}
+
+/** A machine that runs; its agent may not answer yet. */
+interface PoweredOn {
+  /** Resolves when its agent answers and its card is configured. */
+  readonly up: Promise<void>;
+  readonly guest: SupervisedGuest;
+  /** Length of the console when it began, in bytes. */
+  readonly consoleBegin: number;
+  /** Ends it, so that another one can be started in its place. */
+  giveUp(): Promise<void>;
+}
+
+async function upOf({ up, guest }: PoweredOn): Promise<SupervisedGuest> {
+  await up;
+  return guest;
+}
+
+/** Resolves with undefined when it is up, with the symptom where its processors hang. */
+async function hangOf({ up, consoleBegin }: PoweredOn, { state, signal }: Supervision): Promise<string | undefined> {
+  const watched = new AbortController();
+  const hang = emulatorHang(state.log, { from: consoleBegin, signal: AbortSignal.any([signal, watched.signal]) });
+  const isUp = up.then(() => undefined);
+  try {
+    // The watch ends without a symptom where the start is given up, which its way up tells with the reason.
+    return await Promise.race([isUp, hang.then((symptom) => symptom ?? isUp)]);
+  } finally {
+    watched.abort();
+  }
+}
+
+async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn> {
+  const { supervision, plan, accelerator } = boot;
+  const { layout, state, tracer } = supervision;
   const vsock = await openVsock(supervision, vsockProvider());
   await tracer.step("prepare", undefined);
   const argv = qemuArguments({
     name: `nacre-${layout.id}`,
     accelerator,
+    threads,
     cpus: plan.cpus,
     memoryBytes: plan.memoryBytes,
     kernel: plan.kernel,
@@ -62,30 +117,63 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
     vsock: vsock.device,
     network: { tap: layout.interface, mac: guestMac(layout.id) },
   });
-  const qemu = await startMachine(supervision, [program, ...argv], vsock);
+  const consoleBegin = statSync(state.log).size;
+  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], vsock);
   let shutdown: string | undefined;
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
     if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
   });
   // A machine without its vsock device cannot be reached any more.
   const ended = Promise.race([qemu.ended.then((how) => shutdown ?? how), vsock.ended]);
+  const givenUp = new AbortController();
+  const up = comeUp(boot, qmp, ended, givenUp.signal);
+  up.catch(() => {});
+  const hybrid = hybridAddress(layout);
+  const relay = up.then(() => Relay.listen(`unix://${portSocket(layout, AGENT_PORT)}`, hybrid));
+  relay.catch(() => {});
+  return {
+    up: relay.then(() => {}),
+    consoleBegin,
+    guest: {
+      ended,
+      askToPowerOff: () => powerOff(hybrid, qmp, qemu),
+      async close() {
+        await (await relay).close();
+        await vsock.close();
+        qmp.close();
+      },
+    },
+    async giveUp() {
+      givenUp.abort();
+      qemu.child.kill("SIGKILL");
+      await qemu.ended;
+      await vsock.close();
+      qmp.close();
+      for (const socket of [layout.hybridSocket, layout.vsockDevice]) rmSync(socket, { force: true });
+    },
+  };
+}
+
+function hybridAddress(layout: GuestLayout): string {
+  return `hvsock://${layout.hybridSocket}:${AGENT_PORT}`;
+}
+
+/** Resolves when the agent answers and the card has its address. */
+async function comeUp(
+  { supervision, gatewayMac }: Boot,
+  qmp: QmpClient,
+  ended: Promise<string>,
+  givenUp: AbortSignal,
+): Promise<void> {
+  const { layout, state, tracer } = supervision;
+  const signal = AbortSignal.any([supervision.signal, givenUp]);
   const died = ended.then((how) => {
     throw new NacreError("guest", `the guest ended with ${how} before its agent answered`);
   });
   died.catch(() => {});
-  const hybrid = `hvsock://${layout.hybridSocket}:${AGENT_PORT}`;
+  const hybrid = hybridAddress(layout);
   await tracer.step("guest", Promise.race([ready(qmp, hybrid, state.log, signal), died]));
   await tracer.step("network", Promise.race([connectCard(supervision, hybrid, gatewayMac), died]));
-  const relay = await Relay.listen(`unix://${portSocket(layout, AGENT_PORT)}`, hybrid);
-  return {
-    ended,
-    askToPowerOff: () => powerOff(hybrid, qmp, qemu),
-    async close() {
-      await relay.close();
-      await vsock.close();
-      qmp.close();
-    },
-  };
 }
 
 async function ready(qmp: QmpClient, address: string, console: string, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,7 @@ import { type Machine, qemuArguments } from "../../../src/guest/qemu/arguments.t
 const MACHINE: Machine = {
   name: "nacre-0123abcd",
   accelerator: "tcg",
+  threads: "multi",
   cpus: 2,
   memoryBytes: 512 * 1024 * 1024,
   kernel: "/image/vmlinuz",
@@ -54,6 +55,10 @@ describe("QEMU's arguments", () => {
         ],
       ].flat(),
     );
+  });
+
+  it("take one thread for all processors", () => {
+    expect(values(qemuArguments({ ...MACHINE, threads: "single" }), "-accel")).toEqual(["tcg,thread=single"]);
   });
 
   it("use the processor itself under KVM", () => {
