@@ -1,0 +1,10 @@
+export { TrusteeError, type TrusteeErrorCode } from "./error.ts";
+export { AzSnpVerifier } from "./verifier/azure/az-snp-verifier.ts";
+export { sampleDeviceVerifier, sampleVerifier } from "./verifier/sample.ts";
+export { type FetchBytes, keyDistributionService } from "./verifier/snp/kds.ts";
+export { offlineStore } from "./verifier/snp/offline-store.ts";
+export { SnpVerifier, type VcekSource } from "./verifier/snp/snp-verifier.ts";
+export { type CollateralSource, type TdxCollateral } from "./verifier/tdx/collateral.ts";
+export { TdxVerifier, type TdxVerifierOptions } from "./verifier/tdx/tdx-verifier.ts";
+export { tpmVerifier } from "./verifier/tpm/tpm-verifier.ts";
+export type { Expected, TeeClass, VerifiedClaims, Verifier } from "./verifier/verifier.ts";

@@ -1,0 +1,45 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+
+import type { SnpGeneration } from "./generation.ts";
+
+/**
+ * Keys that AMD signs chip keys (`ask`) and hosters' keys (`asvk`) with, one pair a generation: RSA moduli of 4096 bits,
+ * exponent 65537. They are what is trusted. AMD publishes them at kdsintf.amd.com/vcek/v1/<generation>/cert_chain and
+ * /vlek/v1/<generation>/cert_chain, signed by the generation's root key.
+ */
+const MODULI: Readonly<Record<SnpGeneration, { readonly ask: string; readonly asvk: string }>> = {
+  Milan: {
+    ask: "nU2drrNTfbhNQIllf-W2y-ROCbSzId1aKZft2T9zjZQOzjGccl17i1mIKWl7NTcB0VYXt3JxZSzOZjsjLNVAEN2MGj9TiedL-QewKZX0JmQEuYjm-WKksLtxgdLp9E7EZNwNDqV1r0qRP5tB8OWkyQbIdLeu4aCz7j_Sl1FkBytev9sbFGzt7cwnjzi9m7noqsk-uRVBp3-In35QPdcj8YflEmnHBNvuUDJhLCJMW8KOjP6--Phbs3iCitJcANEtW4qTNFoKW3CHlbcSCjTM8KsNbUx3A8ek5EVLjZWH1pt9E3TfpR6XyfQKnY6kl5aEIPwdW3eFYaqCFPrIo9pQT6WuDSP4JCYJbZneKKIbZjzXkJt3NQG32EukYImBb9SCkm9-fS5LZFg9ojzubMX3-NkBoSXI7OPvnHMxjup9mw5se6QUV7GqpCA2TNypolmuQ-cAaxV7JqHE8dl9pWf-Y3arb-9iiFCwFt4lAlJw5D0CTRTC1Y5YWFDBCrA_vGnmTnqG8C-jjUAS7cjjR8q4OPhyDmJRPnaC_ZG5uP0K0z6GoO_3uen9wqshCuHegLTpOeHEJRKrQFr4PVIwVOB0-ebO5FgoyOw43nyFD5UKBDxEB4BKo_0uAiKHLRvvgLbORbU8KARIs1EoqEjmF8UtrmQWV2hUjwzqwvHFei8rPxM",
+    asvk: "1EUWkz5FTPz-uWT2hCEyisam8FRuXZAmS3l-rXgSCeS1Q0-1olcnFSJpiwfssfhoutJqePyicu-OhkX131PMeO_VOtH3upK4YNJmq36IJp7ZWIm5nK2fJNkYEHW0m_NXcIA9U2iHl5bAQ5cbGp97_FaOJ4VmGoTMV658Yox_plFmZRFfRcsw2hyNhqUl1gzdpnIIgPkygUovFEgaa0IVSgGLHQhZQiebNLLSVWRVReve0t94zlRIRRdrz84cckP9H9DTAUMyQaxSZbPINKbV6TPmtrwAV9UP1Qq418xn9I-C0SsWutP_5S1OiL8OTzQ4CvgbHOfd2F3yVv4xDBza4SelF2igoDf-BF4XI_IIHJL2N5uKy3-gkSB2Xl6prohgVmqRFvBW9OTCEa32WhXu0t1Z1abEKDZ3LpZt9_Crg6zyPpXDLR_tLHHpSaPRj7CTzHieKMTz-Q6RrCCQcHGfaAD_ETNY56aHvNJRZgbzXDUJvnLr3dYyOvvn_DtKhCSimJynn7Len4ArDVQVwXRPe3hR_asCE2CajT7kGC1AOtUzQuIKZS2D0Qk74g297JhLHpEBlQiyjRJ-LCWZNx9uJcixGyzav6fiOWx4U8uWhRzHs8nvDAdcS4LW31tPlA9BeOK_BGimQTu7hM5MDFZL0C9dWK5puCUJex6I2vSqvyc",
+  },
+  Genoa: {
+    ask: "oHJhvk4Fwwkwb03AMfLySXJSXmEaCZMTRbLgPaj4oEzaD9tGfxCSw_nsCAiXHQaWUt--bnbjJO05TKT5d-Cdrz4_fiRBpbhf0xzvh11O-wJTBPj3uCzDm48vEZ8l5SXMO4wd_QqwsrejFERPD_Hdfv1mGCMW7ac0ug8trDzqGe-l-p8NMjp_EqBDY2vd8hLaVLmS-XjAqlYVNRksh9aTzSYL19_cTrBDmqQ2y8k23zNl2lW6q_BtQOpWGVs3EWvBHb_Qnf3f3S9-lC4H2jdDy9yn7kqyTWq4WCBnE4qhYJRokulYtzMZM1Ilk4Z6RPkOTR1MJ4gdFtj7lKmrkSuOoJYmqhJIsQJ854lAbJybgU7zyzWAwu3uaslkYKUEAQf2ja5Hyl3IBqOzpqY31SpKzbl8NXveZybRMklwfe4iDLI25T9ku9CVetDYifCbdGeuHdTwZBBemW4NE57L7iEV8-zz8nxng8OMX__4pXntWqmQbEAnBLv2ToTgd1H2zYRthyDLc3V119_-FnTW17LK6bKzTCgEnCHQEcAt0hDQLLF799-2lZTxxfBEoduAZax6IjgAMCi6e1ZfKPJSkdvb2m3BwfP8bniG7-AEJv1WOEmnBJc1pVQCttbJUodbi07Vfen5JRUqAvSM3ObWQOzSAGzsGnpIigwFpW6m9F7uYVU",
+    asvk: "zL2_xihHscEpxS3-OsQZpAuNIJGSEQZrkoWPtqKMjjZOyXMMRHAheTm56Ei0Mb8TJZlbGDS5x_AdbowstGmpHqh2zvSvjZO7V4v6Ft84p71P6GXfOVEQgCuatiszfIwFrRQk_cmU7HuJadBq6XtYE-qBJMjus8C0WwW_IWY9j6pNbEA1SnUvVg6t89zfE-AcB5UDCKq09x7qw-rPt9pTpEch0f1bHdRFJlpgWGTq02ohH9bT-6au8kPpvMa3m2p8zdIIqtuuSG6srIimrpt24lsr4tLhQG65R_RbVJT9MsK4ULpbAUO5NwdlLwbnpLWHiUwoYrySMD8l3xRDvhPmInlXEFEo8lahcYllxiJJR8oqqA6x3jPFKmkfhEgaQefcn4P8nA4SScqAoLihn75iiDtU2-ZlkPnKgcNs5U1Le441ypen2n7BOnRyhmwyAUBGk3OcMXHsJ6KGpDJyTVCaC3fWX3ex4Iv4LkuKRA6O9yu3zHP23N_ubE8_YykffIjMbtBoOAzdWCn9lE4amo4VZ-8ewIutZAYmC5TIQO-wWUqKYr0iAobccMnZdJjUORjVoqVQ-dLr-_1otk36gfPc0LpmhWZKfAXF9sgvYtQjcaR9wlGr8ySRtZ2YJWofuR7zgYFJPEXRwAnbAR_05hBmog7CMt1F9YKSmku6JfRecY8",
+  },
+  Turin: {
+    ask: "nvg5Grv2Emd9lAhKdO64RXU3UESb6JTm0Hhzevx1PyxinxYqJL329qTJM0XmdozLYb7rsHxgM5I2pU18M8gect2pN_YB2LQ1_bIq37TPDbg7ym0MN6KkZ6aERxAX0voYtdDyNxjDAUjpRpCe1FccAev_Es2n_Fz1G1TmC2XepTQqaKpmt6mnDWSCHCVsQoY0gSibeaG6doM6OiNUCbKXaC7KHH5b_96BD1DJ84M-JHqPClFhHqUJwzKF5Qxj4wgWAZzK8UPhiNGjrF6-TBdlFGdSzEqw1jOrCTHduYyLK-5OQ3OIw4S-vZeOVoxJajTIWdsqYP2DLc0HkL0qWOumEOrrc2_4DeETShB0MyIpH05kSalyQN2eN5P6ptOB84hddCdbJPEepnD-FqQap1ukw3K8uBcgeBSAF23r6UtT8Uc5h7MsWX3MoZiEHcSkDQQ8IedTk7CLjsK6S7b_lfKqfYiRhKgGkRvsEd_MDNcumHZKIgzasJwgagzSggiUo9jXp3EWm84fqyxNXzSutPB7qD5P_ULAB-q9QgvrzC8XneaLP0MNrHhM80UejmsBTIktMvFoWVIelYDLdcoi0eMD5DRccfsgrYaY6h_-_qf9tgg-mX09UJpuSPRF38oyqnNNFMl5v_tWLgUsChPU6NCQC17Qaqr8mu2ynyyuHEs5JVU",
+    asvk: "pjrui4l0ZogEh0fDdVfJ4unowGGolk2wXyzjbjC_fnqlhFqiFj1JSKdkYSvzPVfgDR0MU2WLlytrAGqOHYBdk4Moz3xHTXJus75Nef0EBZpGk9M4PQGF-nTqYi-hDguq14wQUEltN9wGunnUeaMz0e6hfCasDevkypILMponvTvaM49RAipCvTgmPRTkQA8hjl3tA6R7S_HKTn6_Q3T74A0BfygK49LLkdHF05Wo0pZ9qmPyhi0Rh9epY0L-_T2e17fohWcCavgE-KF5GO5XINzunwKolCCyH3930iAmb1vv5v4PimnGsfH4ic4kIApR1hZApU3YG3qUE84qkb5SEASQsTZCT0Jv_AxC9So5h2wraVzWz6GvpPHEtRKvue5vehkwPjFipJMT5Z7CmNuXc-0lcVSZMHSbswFSHKKtp4F0UDoPnuIWw_djGDjkGXS9W5M2N3zVSbn94cJxCMzOTzILhcX_lJatooslfxvqucFH8PpS9xBMhuN4fTPlNk_oVbQ6w8pxEMibo0K8Q-gOqqzdVm6i7jotobsuYxH1Httjsc61vSskSDT4JkPjqTWiyOmsFI-6Ob_hya_fqpe0EPy68TPk85COC7uqNMzu58xb0uAtt0beejDx29mRRbiPNL5tnwK9KFmZDpeZWSZgzvn2K-SQTK80ZKn8Yq2SKfU",
+  },
+};
+
+export interface AmdKeys {
+  readonly ask: KeyObject;
+  readonly asvk: KeyObject;
+}
+
+const keys = new Map<SnpGeneration, AmdKeys>();
+
+/** The keys of a generation. */
+export function amdKeys(generation: SnpGeneration): AmdKeys {
+  let pair = keys.get(generation);
+  if (pair === undefined) {
+    const { ask, asvk } = MODULI[generation];
+    pair = { ask: rsaKey(ask), asvk: rsaKey(asvk) };
+    keys.set(generation, pair);
+  }
+  return pair;
+}
+
+function rsaKey(modulus: string): KeyObject {
+  return createPublicKey({ key: { kty: "RSA", n: modulus, e: "AQAB" }, format: "jwk" });
+}

@@ -1,0 +1,50 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+
+import { TrusteeError } from "../../error.ts";
+import { FieldReader } from "../../fields.ts";
+import { expectSame, fit } from "../sample.ts";
+import type { Expected, VerifiedClaims, Verifier } from "../verifier.ts";
+import { extendedOnce, parsePcrs, parseSignature, PCR_COUNT, pcrClaims, verifyQuote } from "./attest.ts";
+
+const MAX_BLOB = 4096;
+/** Bytes of the quote's nonce: guests cut the digest of the runtime data to them. */
+export const TPM_REPORT_DATA = 32;
+/** The register that initdata is extended into. */
+export const INITDATA_PCR = 8;
+
+/**
+ * Evidence of a TPM of its own: a quote, its registers, and the public part of the attestation key. Whether that key is
+ * one to trust, the attestation policy says (claim `ak_public`, reference value `trusted_aks`).
+ */
+export const tpmVerifier: Verifier = {
+  verify: async (evidence, expected) => [verifyTpm(evidence, expected)],
+};
+
+function verifyTpm(evidence: unknown, expected: Expected): VerifiedClaims {
+  const reader = new FieldReader(evidence, "TPM evidence", "evidence");
+  const quoted = reader.object("tpm_quote");
+  const pcrs = parsePcrs(quoted.list("pcrs", PCR_COUNT), "TPM evidence");
+  const signature = parseSignature(quoted.base64("signature", MAX_BLOB));
+  const key = attestationKey(reader.base64("ak_public", MAX_BLOB));
+  const quote = verifyQuote(quoted.base64("message", MAX_BLOB), signature, pcrs, key);
+  expectSame(quote.extraData, fit(expected.reportData, TPM_REPORT_DATA), "TPM quote: nonce");
+  const initdata = pcrs[INITDATA_PCR] ?? Buffer.alloc(0);
+  if (expected.initDataDigest !== undefined) {
+    expectSame(initdata, extendedOnce(expected.initDataDigest), `TPM quote: register ${INITDATA_PCR}`);
+  }
+  const claims = {
+    init_data: initdata.toString("hex"),
+    report_data: quote.extraData.toString("hex"),
+    ak_public: reader.text("ak_public"),
+    ...pcrClaims(pcrs),
+  };
+  return { teeClass: "cpu", claims };
+}
+
+function attestationKey(spki: Buffer): KeyObject {
+  try {
+    return createPublicKey({ key: spki, format: "der", type: "spki" });
+  } catch (cause) {
+    throw new TrusteeError("evidence", "TPM evidence: expected a public key in ak_public", { cause });
+  }
+}
