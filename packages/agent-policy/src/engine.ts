@@ -2,10 +2,12 @@ import { fromJson, stringifyLossless } from "@nacre/protocols";
 import { type CallOptions, compileRegorus, type Evaluation, RegoError } from "regorus-wasm";
 
 import { PolicyError } from "./error.ts";
+import type { Explanation } from "./explanation.ts";
 import { policyInput } from "./input.ts";
-import { applyPatch, type Json } from "./json-patch.ts";
+import type { Json } from "./json-patch.ts";
 import { boundPrints, DEFAULT_LIMITS, overLimit, type PolicyLimits } from "./limits.ts";
 import { LoadedPolicy, type LoadOptions, type Prints } from "./loaded-policy.ts";
+import { PolicyState } from "./policy-state.ts";
 import { REQUEST_RULES } from "./rules.ts";
 import { Turns } from "./turns.ts";
 import { readVerdict } from "./verdict.ts";
@@ -21,6 +23,8 @@ export interface PolicyEngineOptions {
   readonly regoV0?: boolean;
   /** Which decisions carry what was printed. Default: refusals. */
   readonly prints?: Prints;
+  /** Whether a refusal carries an explanation. Default: no. */
+  readonly explain?: boolean;
   /** Gives others their turn between slices of a call. Default: `setImmediate`. */
   readonly turn?: CallOptions["turn"];
 }
@@ -30,12 +34,21 @@ export interface Decision {
   readonly allowed: boolean;
   /** What `print` said on the way, each `FILE:LINE: text`; of which decisions, the engine's options say. */
   readonly prints: string[];
+  /** Why not, where the engine explains. It is of this very evaluation, and of the state that this one saw. */
+  readonly explanation?: Explanation;
+}
+
+/** What is known of a request beside its input. */
+export interface CheckOptions {
+  readonly signal?: AbortSignal;
+  /** Id of the container that the request creates, which may be a key of the policy's state. */
+  readonly creates?: string;
 }
 
 /** How upstream names a policy that came by SetPolicy; positions in prints begin with it. */
 const SET_POLICY_FILE = "agent_policy";
+const SET_POLICY_RULE = "SetPolicyRequest";
 const RULE_NAME = /^[A-Za-z_]\w*$/u;
-const EMPTY_STATE: Json = { pstate: {} };
 /** The shape of a container's request without content, to compile what the first real one will run. */
 const WARM_UP_TYPE = "grpc.CreateContainerRequest";
 const WARM_UP_REQUEST = { OCI: { Process: { User: {} }, Root: {}, Mounts: [{}], Linux: {} }, storages: [{}] };
@@ -49,19 +62,21 @@ const WARM_UP_REQUEST = { OCI: { Process: { User: {} }, Root: {}, Mounts: [{}], 
  */
 export class PolicyEngine {
   readonly #options: LoadOptions;
+  readonly #explains: boolean;
   readonly #turns = new Turns();
   readonly #loads = new Turns();
   #current: LoadedPolicy | undefined;
-  #state: Json = EMPTY_STATE;
+  #state: PolicyState = PolicyState.EMPTY;
 
-  private constructor(options: LoadOptions) {
+  private constructor(options: LoadOptions, explains: boolean) {
     this.#options = options;
+    this.#explains = explains;
   }
 
   /** An engine without a policy: until `setPolicy` every check throws. */
   static async create(options: PolicyEngineOptions): Promise<PolicyEngine> {
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    return new PolicyEngine({
+    const load: LoadOptions = {
       module: await compileRegorus(await options.loadWasm()),
       limits,
       monotonicMs: options.monotonicMs ?? ((): number => performance.now()),
@@ -71,7 +86,8 @@ export class PolicyEngine {
       regoV0: options.regoV0 ?? false,
       prints: options.prints ?? "refusals",
       ...(options.turn === undefined ? {} : { turn: options.turn }),
-    });
+    };
+    return new PolicyEngine(load, options.explain ?? false);
   }
 
   /** sha256 of the text in force, lower-case hex; empty before the first policy. */
@@ -94,24 +110,47 @@ export class PolicyEngine {
    * @param fileName what positions in prints and errors begin with: the path of a file, absent for SetPolicy.
    */
   setPolicy(text: string, fileName: string = SET_POLICY_FILE): Promise<void> {
-    return this.#loads.run(() => this.#setPolicy(text, fileName));
+    return this.#loads.run(async () => {
+      const next = await this.#load(text, fileName);
+      await this.#turns.run(async () => void this.#begin(next));
+    });
   }
 
-  async #setPolicy(text: string, fileName: string): Promise<void> {
+  /**
+   * As `setPolicy`, for a policy that a request brings. The policy in force is asked in the same turn in which it is
+   * replaced: of two requests that both were allowed, the later one meets the policy of the earlier. Resolves with the
+   * digests of both. Throws PolicyError `refused`.
+   */
+  replacePolicy(text: string): Promise<{ readonly digest: string; readonly replaced: string }> {
+    return this.#loads.run(async () => {
+      const next = await this.#load(text, SET_POLICY_FILE);
+      const replaced = await this.#turns.run(async () => {
+        const { allowed } = await this.#check(SET_POLICY_RULE, stringifyLossless({ policy: text }), undefined);
+        if (!allowed) throw new PolicyError("refused", `${SET_POLICY_RULE} is blocked by policy: `);
+        return this.#begin(next);
+      });
+      return { digest: next.digest, replaced };
+    });
+  }
+
+  async #load(text: string, fileName: string): Promise<LoadedPolicy> {
     const tooLarge = overLimit(text, this.#options.limits);
     if (tooLarge !== undefined) throw new PolicyError("parse", tooLarge);
-    let next: LoadedPolicy;
     try {
-      next = await LoadedPolicy.load(this.#options, text, fileName, stringifyLossless(EMPTY_STATE));
+      return await LoadedPolicy.load(this.#options, text, fileName, stringifyLossless(PolicyState.EMPTY.document));
     } catch (error) {
       if (error instanceof RegoError) throw new PolicyError("parse", error.message, { cause: error });
       throw error;
     }
-    await this.#turns.run(async () => {
-      this.#current = next;
-      this.#state = EMPTY_STATE;
-    });
+  }
+
+  /** Puts it in force, and compiles it as soon as whoever asked for that has gone on. Returns the old one's digest. */
+  #begin(next: LoadedPolicy): string {
+    const { digest } = this;
+    this.#current = next;
+    this.#state = PolicyState.EMPTY;
     void this.#turns.run(() => next.compile(REQUEST_RULES));
+    return digest;
   }
 
   /**
@@ -120,10 +159,18 @@ export class PolicyEngine {
    * A policy whose AllowRequestsFailingPolicy is true lets undefined rules and rules that fail through; not a rule that
    * says no, a value that is no answer, or an engine that ended.
    */
-  check(rule: string, inputJson: string, options: { readonly signal?: AbortSignal } = {}): Promise<Decision> {
+  check(rule: string, inputJson: string, options: CheckOptions = {}): Promise<Decision> {
     return this.#turns.run(() => {
       options.signal?.throwIfAborted();
-      return this.#check(rule, inputJson);
+      return this.#check(rule, inputJson, options.creates);
+    });
+  }
+
+  /** Takes what the policy keeps of a container out of its state: the container is gone, or was never made. */
+  forget(container: string): Promise<void> {
+    return this.#turns.run(async () => {
+      const state = this.#state.without(container);
+      if (state !== this.#state && this.#current !== undefined) await this.#keep(this.#current, state);
     });
   }
 
@@ -147,7 +194,7 @@ export class PolicyEngine {
     });
   }
 
-  async #check(rule: string, inputJson: string): Promise<Decision> {
+  async #check(rule: string, inputJson: string, creates: string | undefined): Promise<Decision> {
     if (!RULE_NAME.test(rule)) throw new PolicyError("input", `expected the name of a rule, got ${rule}`);
     const current = this.#current;
     if (current === undefined) throw new PolicyError("evaluation", "policy check: no policy is in force");
@@ -164,23 +211,39 @@ export class PolicyEngine {
     const prints = boundPrints(outcome.prints, this.#options.limits);
     if (outcome.value === undefined && current.allowFailing) return { allowed: true, prints };
     // Upstream lets an explicit no through as well (golden-findings 20). A rule that says no is no failing rule.
-    return { allowed: await this.#decide(current, outcome), prints };
+    if (await this.#decide(current, outcome, creates)) return { allowed: true, prints };
+    const explanation = this.#explains ? await this.#explain(current, rule, inputJson) : undefined;
+    return { allowed: false, prints, ...(explanation === undefined ? {} : { explanation }) };
   }
 
-  async #decide(current: LoadedPolicy, { value, rustDebug }: Evaluation): Promise<boolean> {
+  /** A refusal stands whether or not it can be explained. */
+  async #explain(current: LoadedPolicy, rule: string, inputJson: string): Promise<Explanation | undefined> {
+    try {
+      return await current.explain(rule, inputJson);
+    } catch (error) {
+      if (error instanceof RegoError) return undefined;
+      throw error;
+    }
+  }
+
+  async #decide(
+    current: LoadedPolicy,
+    { value, rustDebug }: Evaluation,
+    creates: string | undefined,
+  ): Promise<boolean> {
     if (rustDebug !== "") {
       const what = value === undefined ? "len" : "type";
       const outcome = rustDebug.slice(0, this.#options.limits.maxDebugLength);
       throw new PolicyError("evaluation", `policy check: unexpected eval_query result ${what} ${outcome}`);
     }
     const { allowed, ops } = readVerdict(value ?? "");
-    if (allowed && ops.length > 0) await this.#keep(current, applyPatch(this.#state, ops));
+    if (allowed && ops.length > 0) await this.#keep(current, this.#state.after(ops, creates));
     return allowed;
   }
 
   /** The new state goes to the engine first: where it does not take it, the old one stays everywhere. */
-  async #keep(current: LoadedPolicy, next: Json): Promise<void> {
-    const json = asJson(next);
+  async #keep(current: LoadedPolicy, next: PolicyState): Promise<void> {
+    const json = asJson(next.document);
     const { maxStateLength } = this.#options.limits;
     if (json.length > maxStateLength) {
       throw new PolicyError("evaluation", `expected a state of at most ${maxStateLength} characters`);

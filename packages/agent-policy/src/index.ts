@@ -1,5 +1,6 @@
-export { type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
+export { type CheckOptions, type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
 export { PolicyError, type PolicyErrorCode } from "./error.ts";
+export { type Explanation, explanationLines, type Operand, redactEnvironment, type Step } from "./explanation.ts";
 export { policyInput, type PolicyMethod } from "./input.ts";
 export { applyPatch, type Json } from "./json-patch.ts";
 export { DEFAULT_LIMITS, type PolicyLimits } from "./limits.ts";

@@ -10,6 +10,7 @@ import {
 } from "regorus-wasm";
 
 import { PolicyError } from "./error.ts";
+import { type Explanation, parseExplanation } from "./explanation.ts";
 import type { PolicyLimits } from "./limits.ts";
 import { readVerdict } from "./verdict.ts";
 
@@ -134,6 +135,18 @@ export class LoadedPolicy {
     const told = await this.#interpret(rule, inputJson);
     if (told.value !== value) throw new PolicyError("evaluation", `policy check: two answers to ${rule}`);
     return told;
+  }
+
+  /** Why the rule says no to the input; undefined where that cannot be told. Throws RegoError when it takes too long. */
+  async explain(rule: string, inputJson: string): Promise<Explanation | undefined> {
+    const interpreter = await this.#interpreterWithState();
+    try {
+      const json = await interpreter.explain(`${PACKAGE}.${rule}`, inputJson);
+      return parseExplanation(rule, this.fileName, json, inputJson);
+    } catch (error) {
+      if (error instanceof RegoError && error.code === "rego") return undefined;
+      throw error;
+    }
   }
 
   /** Runs the rule and forgets what it says, so that the code for it is there. */

@@ -1,3 +1,5 @@
+import { stringifyLossless } from "@nacre/protocols";
+
 import type { Interrupts } from "./interrupts.ts";
 
 /** What a command sees of the process that runs it. */
@@ -15,7 +17,7 @@ export interface Context {
 /** Prints a result: as JSON on one line, or as text. */
 export function print(context: Context, value: unknown, text: string): void {
   context.stdout.write(
-    context.json ? `${JSON.stringify(value)}\n` : text === "" || text.endsWith("\n") ? text : `${text}\n`,
+    context.json ? `${stringifyLossless(value)}\n` : text === "" || text.endsWith("\n") ? text : `${text}\n`,
   );
 }
 

@@ -61,6 +61,7 @@ export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdo
     hasContainers: () => creator.any,
   });
   const creator: ContainerCreator = new ContainerCreator({
+    policy,
     containers,
     sandbox,
     storages,

@@ -1,3 +1,4 @@
+import { type PolicyEngine, PolicyError } from "@nacre/agent-policy";
 import type { Syscalls } from "@nacre/kata-sys-util";
 import type { grpc, Tracer } from "@nacre/protocols";
 
@@ -17,6 +18,8 @@ import type { StorageRegistry } from "./storage/registry.ts";
 import { readTerminationLog, terminationLogPath } from "./termination-log.ts";
 
 export interface ContainerCreatorOptions {
+  /** Keeps something of a container from the request that creates it on. */
+  readonly policy: Pick<PolicyEngine, "forget">;
   readonly containers: ContainerManager;
   readonly sandbox: Sandbox;
   readonly storages: StorageRegistry;
@@ -58,6 +61,15 @@ export class ContainerCreator {
 
   /** Throws with nothing left behind. The policy has been asked before. */
   async create(request: grpc.CreateContainerRequest, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#checkAndCreate(request, signal);
+    } catch (error) {
+      if (!this.#known.has(request.container_id)) await this.#forget(request.container_id);
+      throw error;
+    }
+  }
+
+  async #checkAndCreate(request: grpc.CreateContainerRequest, signal: AbortSignal): Promise<void> {
     const id = request.container_id;
     checkContainerId(id);
     if (RESERVED_NAMES.has(id)) throw internalError(`invalid container ID ${id}`, new Error("the name is reserved"));
@@ -95,6 +107,17 @@ export class ContainerCreator {
     if (record === undefined) return;
     await this.#release(id, record.storages);
     this.#known.delete(id);
+    await this.#forget(id);
+  }
+
+  /** What the policy keeps of a container goes with it (kata#13891), so that its id, or its place, can be taken again. */
+  async #forget(id: string): Promise<void> {
+    try {
+      await this.#options.policy.forget(id);
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error;
+      this.#options.log.error("the policy keeps a container that is gone", { container: id, error: error.message });
+    }
   }
 
   /** GetDiagnosticData (section 1.3). */

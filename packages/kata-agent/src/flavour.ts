@@ -43,3 +43,21 @@ export function checkServerAddress(address: string, flavour: Flavour = FLAVOUR):
 export function startsUnpinned(flavour: Flavour = FLAVOUR): boolean {
   return flavour !== "strict";
 }
+
+/** What of a policy's inside a refusal may tell. The host reads the replies, and the guest's log, too. */
+export interface Disclosure {
+  /** Prints and the texts of errors: to the host, as upstream does. */
+  readonly texts: boolean;
+  /** The condition that failed and what it was about: to the log. */
+  readonly explanations: boolean;
+}
+
+const DISCLOSURES: Readonly<Record<Flavour, Disclosure>> = {
+  devkit: { texts: true, explanations: true },
+  kata: { texts: true, explanations: false },
+  strict: { texts: false, explanations: false },
+};
+
+export function disclosure(flavour: Flavour = FLAVOUR): Disclosure {
+  return DISCLOSURES[flavour];
+}

@@ -1,14 +1,26 @@
-import { type PolicyEngine, PolicyError, policyInput, PULLED_IMAGE_RULE, ruleName } from "@nacre/agent-policy";
-import { Code, type MethodDescriptor } from "@nacre/protocols";
+import {
+  type CheckOptions,
+  type Decision,
+  explanationLines,
+  type PolicyEngine,
+  PolicyError,
+  policyInput,
+  PULLED_IMAGE_RULE,
+  redactEnvironment,
+  ruleName,
+} from "@nacre/agent-policy";
+import { AgentService, Code, type grpc, type MethodDescriptor } from "@nacre/protocols";
 
 import { debugQuote } from "./debug-quote.ts";
 import { AgentError, internalError } from "./error.ts";
-import { startsUnpinned } from "./flavour.ts";
+import { type Disclosure, disclosure, type Flavour, FLAVOUR, startsUnpinned } from "./flavour.ts";
 import type { Logger } from "./log.ts";
 import { type PulledImage, pulledImageInput } from "./pulled-image.ts";
 
 /** The part of the policy engine that answers questions. */
 export type PolicyAnswers = Pick<PolicyEngine, "check" | "mentions">;
+
+type AskOptions = CheckOptions & { readonly signal: AbortSignal };
 
 /** What the gate needs to know of a method. */
 export type GatedMethod = Pick<MethodDescriptor<object, object>, "requestType">;
@@ -17,12 +29,14 @@ export type GatedMethod = Pick<MethodDescriptor<object, object>, "requestType">;
 export class PolicyGate {
   readonly #policy: PolicyAnswers;
   readonly #log: Logger;
+  readonly #disclosure: Disclosure;
   readonly #unpinned: boolean;
 
-  constructor(policy: PolicyAnswers, log: Logger, unpinned: boolean = startsUnpinned()) {
+  constructor(policy: PolicyAnswers, log: Logger, flavour: Flavour = FLAVOUR) {
     this.#policy = policy;
     this.#log = log;
-    this.#unpinned = unpinned;
+    this.#disclosure = disclosure(flavour);
+    this.#unpinned = startsUnpinned(flavour);
   }
 
   /**
@@ -30,7 +44,7 @@ export class PolicyGate {
    * refuses and INTERNAL `"Rule: internal error …"` when it has no answer (section 1.2).
    */
   async require(method: GatedMethod, request: object, signal: AbortSignal): Promise<void> {
-    await this.#require(ruleName(method), inputOf(method, request), signal);
+    await this.#require(ruleName(method), inputOf(method, request), { signal, ...created(method, request) });
   }
 
   /**
@@ -44,21 +58,22 @@ export class PolicyGate {
       if (this.#unpinned) return;
       throw new AgentError(Code.PERMISSION_DENIED, debugQuote(`${PULLED_IMAGE_RULE} is blocked by policy: `));
     }
-    await this.#require(PULLED_IMAGE_RULE, pulledImageInput(pulled), signal);
+    await this.#require(PULLED_IMAGE_RULE, pulledImageInput(pulled), { signal });
   }
 
-  async #require(rule: string, input: string, signal: AbortSignal): Promise<void> {
-    const { allowed, prints } = await this.#ask(rule, input, signal);
-    if (allowed) return;
-    this.#log.warning("request refused by the policy", { rule, prints: prints.join(" ") });
-    throw new AgentError(Code.PERMISSION_DENIED, debugQuote(`${rule} is blocked by policy: ${prints.join(" ")}`));
+  async #require(rule: string, input: string, options: AskOptions): Promise<void> {
+    const decision = await this.#ask(rule, input, options);
+    if (decision.allowed) return;
+    const prints = this.#disclosure.texts ? decision.prints.join(" ") : "";
+    this.#log.warning("request refused by the policy", { rule, prints, ...this.#why(decision, input) });
+    throw new AgentError(Code.PERMISSION_DENIED, debugQuote(`${rule} is blocked by policy: ${prints}`));
   }
 
   /** As `require`, for replies that are emptied instead of refused (section 1.3, ReadStdout): no answer counts as no. */
   async allows(method: GatedMethod, request: object, signal: AbortSignal): Promise<boolean> {
     const rule = ruleName(method);
     try {
-      return (await this.#ask(rule, inputOf(method, request), signal)).allowed;
+      return (await this.#ask(rule, inputOf(method, request), { signal })).allowed;
     } catch (error) {
       if (signal.aborted) throw error;
       this.#log.warning("no answer from the policy, the reply is emptied", { rule });
@@ -66,15 +81,29 @@ export class PolicyGate {
     }
   }
 
-  async #ask(rule: string, input: string, signal: AbortSignal): Promise<{ allowed: boolean; prints: string[] }> {
+  /** The explanation, for the log alone and only where the host may read that. */
+  #why({ explanation }: Decision, input: string): { readonly why?: readonly string[] } {
+    if (explanation === undefined || !this.#disclosure.explanations) return {};
+    return { why: explanationLines(redactEnvironment(explanation, input)) };
+  }
+
+  async #ask(rule: string, input: string, options: AskOptions): Promise<Decision> {
     try {
-      return await this.#policy.check(rule, input, { signal });
+      return await this.#policy.check(rule, input, options);
     } catch (error) {
-      if (signal.aborted || !(error instanceof PolicyError)) throw error;
-      this.#log.error("policy evaluation failed", { rule, error: error.message });
-      throw new AgentError(Code.INTERNAL, debugQuote(`${rule}: internal error ${error.message}`));
+      if (options.signal.aborted || !(error instanceof PolicyError)) throw error;
+      // An error shows the line of the policy where it came up.
+      const told = this.#disclosure.texts ? error.message : error.code;
+      this.#log.error("policy evaluation failed", { rule, error: told });
+      throw new AgentError(Code.INTERNAL, debugQuote(`${rule}: internal error ${told}`));
     }
   }
+}
+
+/** The container that a request creates: its id may be a key of the policy's state. */
+function created(method: GatedMethod, request: object): { readonly creates?: string } {
+  if (method.requestType !== AgentService.methods.CreateContainer.requestType) return {};
+  return { creates: (request as grpc.CreateContainerRequest).container_id };
 }
 
 /** A request that cannot be put into words for the policy is refused before it is asked (section 4.1, CopyFile). */

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { PolicyEngine } from "@nacre/agent-policy";
 
 import { internalError } from "./error.ts";
+import { disclosure } from "./flavour.ts";
 import type { Logger } from "./log.ts";
 
 /**
@@ -22,9 +23,14 @@ export async function loadPolicy(path: string, log: Logger, fromInitdata?: strin
 
 async function defaultPolicy(path: string): Promise<PolicyEngine> {
   try {
+    const { texts, explanations } = disclosure();
     const wasm = await readFile(wasmPath());
     const [engine, text] = await Promise.all([
-      PolicyEngine.create({ loadWasm: () => Promise.resolve(wasm) }),
+      PolicyEngine.create({
+        loadWasm: () => Promise.resolve(wasm),
+        prints: texts ? "refusals" : "never",
+        explain: explanations,
+      }),
       readFile(path, "utf8"),
     ]);
     // The compiled module has its own copy; this one's 2 MB would stay until the next full collection.

@@ -1,33 +1,39 @@
-import { PolicyError, ruleName } from "@nacre/agent-policy";
+import { type Decision, PolicyError, ruleName } from "@nacre/agent-policy";
 import { AgentService, type grpc } from "@nacre/protocols";
 import { describe, expect, it } from "vitest";
 
-import { type Flavour, startsUnpinned } from "../src/flavour.ts";
+import type { Flavour } from "../src/flavour.ts";
 import { PolicyGate } from "../src/gate.ts";
 import { createLogger } from "../src/log.ts";
 import { pulledImage } from "../src/pulled-image.ts";
 
-const { CopyFile, MemAgentMemcgSet, ReadStderr, StartContainer } = AgentService.methods;
+const { CopyFile, CreateContainer, MemAgentMemcgSet, ReadStderr, StartContainer } = AgentService.methods;
 const forever = new AbortController().signal;
 const request: grpc.StartContainerRequest = { container_id: "c1" };
 
-type Answer = { allowed: boolean; prints: string[] } | Error;
+type Answer = Decision | Error;
 
-function gateWith(
-  answer: Answer,
-  asked: Array<[string, string]> = [],
-  { mentioned = true, flavour = "kata" }: { mentioned?: boolean; flavour?: Flavour } = {},
-): PolicyGate {
+interface Told {
+  readonly asked?: Array<[string, string]>;
+  readonly options?: object[];
+  readonly log?: string[];
+  readonly flavour?: Flavour;
+  readonly mentioned?: boolean;
+}
+
+function gateWith(answer: Answer, told: Told = {}): PolicyGate {
+  const { asked, options, log, flavour = "devkit", mentioned = true } = told;
   return new PolicyGate(
     {
-      check: (rule, input) => {
-        asked.push([rule, input]);
+      check: (rule, input, given) => {
+        asked?.push([rule, input]);
+        options?.push(given ?? {});
         return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
       },
       mentions: (rule) => mentioned && rule === "PulledImageRequest",
     },
-    createLogger({ level: "trace", version: "0", pid: 1, write: () => undefined }),
-    startsUnpinned(flavour),
+    createLogger({ level: "trace", version: "0", pid: 1, write: (line) => void log?.push(line) }),
+    flavour,
   );
 }
 
@@ -44,7 +50,7 @@ describe("ruleName", () => {
 describe("PolicyGate.require", () => {
   it("asks the rule with the request as the policy sees it", async () => {
     const asked: Array<[string, string]> = [];
-    await gateWith({ allowed: true, prints: [] }, asked).require(StartContainer, request, forever);
+    await gateWith({ allowed: true, prints: [] }, { asked }).require(StartContainer, request, forever);
     expect(asked).toEqual([["StartContainerRequest", '{"container_id":"c1"}']]);
   });
 
@@ -68,6 +74,15 @@ describe("PolicyGate.require", () => {
     await expect(gateWith(new TypeError("bug")).require(StartContainer, request, forever)).rejects.toThrow(TypeError);
   });
 
+  it("says which container a request creates, and of no other request", async () => {
+    const options: object[] = [];
+    const gate = gateWith({ allowed: true, prints: [] }, { options });
+    const decoded = CreateContainer.decodeRequest(new Uint8Array());
+    await gate.require(CreateContainer, { ...decoded, container_id: "c9" }, forever);
+    await gate.require(StartContainer, request, forever);
+    expect(options).toEqual([{ signal: forever, creates: "c9" }, { signal: forever }]);
+  });
+
   it("refuses what cannot be put into words before it asks", async () => {
     const asked: Array<[string, string]> = [];
     const copy: grpc.CopyFileRequest = {
@@ -80,12 +95,9 @@ describe("PolicyGate.require", () => {
       offset: 0n,
       data: Uint8Array.of(0xff),
     };
-    await expect(gateWith({ allowed: true, prints: [] }, asked).require(CopyFile, copy, forever)).rejects.toMatchObject(
-      {
-        code: 13,
-        message: "parsing CopyFileRequest for policy",
-      },
-    );
+    await expect(
+      gateWith({ allowed: true, prints: [] }, { asked }).require(CopyFile, copy, forever),
+    ).rejects.toMatchObject({ code: 13, message: "parsing CopyFileRequest for policy" });
     expect(asked).toEqual([]);
   });
 });
@@ -102,7 +114,7 @@ describe("PolicyGate.requireImage", () => {
 
   it("asks the rule with all that is known of the image", async () => {
     const asked: Array<[string, string]> = [];
-    await gateWith({ allowed: true, prints: [] }, asked).requireImage(pulled, forever);
+    await gateWith({ allowed: true, prints: [] }, { asked }).requireImage(pulled, forever);
     expect(asked.map(([rule, input]) => [rule, JSON.parse(input) as unknown])).toEqual([
       [
         "PulledImageRequest",
@@ -121,30 +133,75 @@ describe("PolicyGate.requireImage", () => {
   it("says what a hub did not say as null", async () => {
     const asked: Array<[string, string]> = [];
     const reply = { manifest_digest: "sha256:aa", index_digest: null, config_digest: null, diff_ids: [] };
-    await gateWith({ allowed: true, prints: [] }, asked).requireImage(pulledImage("c1", "app", reply), forever);
+    await gateWith({ allowed: true, prints: [] }, { asked }).requireImage(pulledImage("c1", "app", reply), forever);
     expect(asked[0]?.[1]).toBe(
       '{"container_id":"c1","image":"app","index_digest":null,"manifest_digest":"sha256:aa","config_digest":null,"diff_ids":[]}',
     );
   });
 
   it.each<Flavour>(["devkit", "kata", "strict"])("refuses what the rule refuses, in %s", async (flavour) => {
-    await expect(gateWith(no, [], { flavour }).requireImage(pulled, forever)).rejects.toMatchObject(blocked);
-    const undefinedRule = gateWith(new PolicyError("evaluation", "undefined"), [], { flavour });
+    await expect(gateWith(no, { flavour }).requireImage(pulled, forever)).rejects.toMatchObject(
+      flavour === "strict" ? { code: 7, message: '"PulledImageRequest is blocked by policy: "' } : blocked,
+    );
+    const undefinedRule = gateWith(new PolicyError("evaluation", "undefined"), { flavour });
     await expect(undefinedRule.requireImage(pulled, forever)).rejects.toMatchObject({ code: 13 });
   });
 
   it("a policy without the rule does not pin images: strict starts none", async () => {
     const asked: Array<[string, string]> = [];
     for (const flavour of ["devkit", "kata"] as const) {
-      await gateWith(no, asked, { flavour, mentioned: false }).requireImage(pulled, forever);
+      await gateWith(no, { asked, flavour, mentioned: false }).requireImage(pulled, forever);
     }
     // Nor where the policy lets through what it has no rule for.
-    const strict = gateWith({ allowed: true, prints: [] }, asked, { flavour: "strict", mentioned: false });
+    const strict = gateWith({ allowed: true, prints: [] }, { asked, flavour: "strict", mentioned: false });
     await expect(strict.requireImage(pulled, forever)).rejects.toMatchObject({
       code: 7,
       message: '"PulledImageRequest is blocked by policy: "',
     });
     expect(asked).toEqual([]);
+  });
+});
+
+describe("what a flavour tells of a refusal", () => {
+  const refusal: Decision = {
+    allowed: false,
+    prints: ["agent_policy:3: no"],
+    explanation: {
+      rule: "StartContainerRequest",
+      file: "agent_policy",
+      steps: [
+        {
+          rule: "StartContainerRequest",
+          line: 4,
+          text: "input.token == data.token",
+          operands: [{ text: "input.token", value: "TOKEN=hunter2", role: "actual" }],
+        },
+      ],
+    },
+  };
+
+  it.each<[Flavour, string, boolean]>([
+    ["devkit", '"StartContainerRequest is blocked by policy: agent_policy:3: no"', true],
+    ["kata", '"StartContainerRequest is blocked by policy: agent_policy:3: no"', false],
+    ["strict", '"StartContainerRequest is blocked by policy: "', false],
+  ])("%s", async (flavour, message, explained) => {
+    const log: string[] = [];
+    const gate = gateWith(refusal, { log, flavour });
+    await expect(gate.require(StartContainer, request, forever)).rejects.toMatchObject({ code: 7, message });
+    const written = log.join("");
+    expect(written.includes("agent_policy:4: input.token == data.token")).toBe(explained);
+    expect(written).not.toContain("hunter2");
+    expect(written.includes("agent_policy:3: no")).toBe(flavour !== "strict");
+  });
+
+  it("strict tells of an error no more than its kind", async () => {
+    const log: string[] = [];
+    const gate = gateWith(new PolicyError("evaluation", "line 5 of the policy"), { log, flavour: "strict" });
+    await expect(gate.require(StartContainer, request, forever)).rejects.toMatchObject({
+      code: 13,
+      message: '"StartContainerRequest: internal error evaluation"',
+    });
+    expect(log.join("")).not.toContain("line 5");
   });
 });
 

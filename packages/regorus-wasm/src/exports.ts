@@ -16,6 +16,7 @@ const WAITING = [
   "engine_set_data",
   "engine_eval",
   "engine_compile",
+  "engine_explain",
   "machine_new",
   "machine_add_program",
   "machine_set_data",

@@ -78,6 +78,17 @@ export class RegoEngine {
     return status === Status.OK ? this.#instance.bytes(Text.RESULT) : undefined;
   }
 
+  /**
+   * Why a rule such as `data.agent_policy.ExecProcessRequest` does not hold: JSON text of an array of
+   * {rule, line, text, operands: [{text, value}]}, the way to the condition that failed, outermost first. It comes from a
+   * run of the rule's own program. Empty where the rule holds. Throws `rego` where that cannot be told, as for a rule
+   * without a program.
+   */
+  async explain(rule: string, inputJson: string): Promise<string> {
+    await this.#instance.status("engine_explain", this.#handle, rule, inputJson);
+    return this.#instance.text(Text.RESULT);
+  }
+
   /** Gives the instance up. Its memory goes with the last reference to it. */
   [Symbol.dispose](): void {
     this.#instance.end();

@@ -9,6 +9,8 @@ import { guestStop } from "./guest-stop.ts";
 import { hypervisorServe } from "./hypervisor-serve.ts";
 import { kataInstall, kataUninstall } from "./kata-install.ts";
 import { policyCheck } from "./policy-check.ts";
+import { policyDiff } from "./policy-diff.ts";
+import { policyExplain } from "./policy-explain.ts";
 import { ps } from "./ps.ts";
 import { rm } from "./rm.ts";
 import { rpc } from "./rpc.ts";
@@ -31,6 +33,8 @@ export const COMMANDS: readonly Command[] = [
   rm,
   rpc,
   policyCheck,
+  policyExplain,
+  policyDiff,
   trace,
   hypervisorServe,
   kataInstall,

@@ -14,7 +14,7 @@ import type { StorageRegistry } from "../storage/registry.ts";
 /** What the handlers work with. */
 export interface AgentParts {
   readonly gate: PolicyGate;
-  readonly policy: Pick<PolicyEngine, "setPolicy">;
+  readonly policy: Pick<PolicyEngine, "replacePolicy">;
   readonly containers: ContainerManager;
   readonly creator: ContainerCreator;
   readonly sandbox: Sandbox;

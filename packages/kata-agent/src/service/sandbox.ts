@@ -1,9 +1,10 @@
 import { PolicyError } from "@nacre/agent-policy";
 import { mountInfo } from "@nacre/kata-sys-util";
-import type { AgentService } from "@nacre/protocols";
+import { type AgentService, Code } from "@nacre/protocols";
 import type { Handlers } from "@nacre/ttrpc";
 
-import { describeError, invalidArgument } from "../error.ts";
+import { debugQuote } from "../debug-quote.ts";
+import { AgentError, describeError, invalidArgument } from "../error.ts";
 import { guestDetails } from "../guest-details.ts";
 import { SHARED_ROOT } from "../paths.ts";
 import type { AgentParts } from "./deps.ts";
@@ -48,14 +49,16 @@ export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeo
 
     async SetPolicy({ policy: text }) {
       try {
-        await policy.setPolicy(text);
+        const { digest, replaced } = await policy.replacePolicy(text);
+        log.info("policy replaced", { sha256: digest, replaced_sha256: replaced });
+        return {};
       } catch (error) {
         // The policy that was in force stays in force (golden-findings 19).
-        if (error instanceof PolicyError) throw invalidArgument(error.message);
-        throw error;
+        if (!(error instanceof PolicyError)) throw error;
+        throw error.code === "refused"
+          ? new AgentError(Code.PERMISSION_DENIED, debugQuote(error.message))
+          : invalidArgument(error.message);
       }
-      log.info("policy replaced");
-      return {};
     },
 
     GetGuestDetails: (request) => guestDetails(request, storages.driverNames),

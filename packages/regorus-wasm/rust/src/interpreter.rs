@@ -6,6 +6,7 @@ use core::time::Duration;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, LimitError, PolicyLengthConfig, Value};
 
+use crate::explain::Question;
 use crate::host::begin;
 use crate::program::Compiler;
 use crate::text::{answer, tell, text, ERROR, OK, PRINTS, RUST_DEBUG, TIMEOUT, UNDEFINED};
@@ -27,6 +28,16 @@ pub struct Interpreter {
     /// Name and text of the policy.
     source: Option<(String, String)>,
     compiler: Option<Compiler>,
+    limit_ms: u32,
+}
+
+impl Interpreter {
+    fn compiler(&mut self) -> Result<&mut Compiler, String> {
+        let (name, rego) = self.source.as_ref().ok_or("no policy")?;
+        Ok(self
+            .compiler
+            .get_or_insert_with(|| Compiler::new(name, rego, self.rego_v0)))
+    }
 }
 
 /// An engine with Kata's settings.
@@ -72,6 +83,7 @@ pub extern "C" fn engine_new(rego_v0: u32, limit_ms: u32) -> *mut Interpreter {
         rego_v0: rego_v0 != 0,
         source: None,
         compiler: None,
+        limit_ms,
     }))
 }
 
@@ -153,6 +165,33 @@ pub extern "C" fn engine_eval(
     }
 }
 
+/// Says why a rule such as `data.agent_policy.ExecProcessRequest` does not hold for an input: the way to the condition
+/// that failed, as JSON (see `explain.rs`), or why that cannot be told.
+#[no_mangle]
+pub extern "C" fn engine_explain(
+    handle: *mut Interpreter,
+    rule: *const u8,
+    rule_len: usize,
+    input: *const u8,
+    input_len: usize,
+) -> u32 {
+    let interpreter = interpreter(handle);
+    let input = match Value::from_json_str(text(input, input_len)) {
+        Ok(input) => input,
+        Err(error) => return refuse(error),
+    };
+    let question = Question {
+        rule: text(rule, rule_len),
+        input,
+        data: interpreter.engine.get_data(),
+        timer: timer(interpreter.limit_ms),
+    };
+    match interpreter.compiler().and_then(|c| c.explain(question)) {
+        Ok(path) => answer(OK, path.to_string()),
+        Err(reason) => answer(ERROR, reason),
+    }
+}
+
 /// Compiles rules such as `data.agent_policy.ExecProcessRequest`, one a line, to one program for the machine; rules that
 /// the policy does not have are left out, and UNDEFINED if it has none of them. The result is the program's bytes, or why
 /// there is none.
@@ -162,15 +201,11 @@ pub extern "C" fn engine_compile(
     rules: *const u8,
     rules_len: usize,
 ) -> u32 {
-    let interpreter = interpreter(handle);
-    let Some((name, rego)) = &interpreter.source else {
-        return answer(ERROR, "no policy");
-    };
-    let compiler = interpreter
-        .compiler
-        .get_or_insert_with(|| Compiler::new(name, rego, interpreter.rego_v0));
     let rules: Vec<&str> = text(rules, rules_len).lines().collect();
-    match compiler.compile(&rules) {
+    match interpreter(handle)
+        .compiler()
+        .and_then(|compiler| compiler.compile(&rules))
+    {
         Ok(Some(bytes)) => answer(OK, bytes),
         Ok(None) => answer(UNDEFINED, ""),
         Err(reason) => answer(ERROR, reason),

@@ -4,6 +4,7 @@
 //! `text_len(n)` until the next call. Every call that takes a handle trusts it: the only host is the loader in
 //! `../src/`, which owns the instance.
 
+mod explain;
 mod host;
 mod interpreter;
 mod machine;

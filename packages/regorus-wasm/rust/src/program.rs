@@ -1,10 +1,13 @@
 //! From rules' text to the bytes of a program.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use regorus::languages::rego::compiler;
-use regorus::{CompiledPolicy, Engine};
+use regorus::rvm::program::Program;
+use regorus::{CompiledPolicy, Engine, Value};
 
+use crate::explain::{explain, Question};
 use crate::interpreter::new_engine;
 use crate::sound::sound;
 use crate::source::Source;
@@ -27,29 +30,39 @@ impl Compiler {
 
     /// One program with an entry point for each of the rules that are there; none where none is.
     pub fn compile(&mut self, rules: &[&str]) -> Result<Option<Vec<u8>>, String> {
-        let ready = self.0.as_mut().map_err(|why| why.clone())?;
+        let ready = self.0.as_ref().map_err(|why| why.clone())?;
         let words = &ready.words;
         let defined = |rule: &&str| words.contains(rule.rsplit('.').next().unwrap_or(rule));
         let rules: Vec<&str> = rules.iter().copied().filter(defined).collect();
-        let Some(first) = rules.first() else {
+        if rules.is_empty() {
             return Ok(None);
-        };
-        let policy = match &mut ready.policy {
-            Some(policy) => policy,
-            None => ready.policy.insert(
-                ready
-                    .engine
-                    .compile_with_entrypoint(&(*first).into())
-                    .map_err(|error| error.to_string())?,
-            ),
-        };
-        let compiled = compiler::Compiler::compile_from_policy(policy, &rules)
-            .map_err(|error| error.to_string())?;
+        }
+        let compiled = self.program(&rules)?;
         let mut program = sound(&compiled)?;
         // Where an instruction comes from is asked of the interpreter's side.
         program.sources.clear();
         program.instruction_spans.clear();
         program.serialize_binary().map(Some)
+    }
+
+    /// Why the rule does not hold.
+    pub fn explain(&mut self, question: Question) -> Result<Value, String> {
+        let compiled = self.program(&[question.rule])?;
+        explain(&sound(&compiled)?, question)
+    }
+
+    fn program(&mut self, rules: &[&str]) -> Result<Arc<Program>, String> {
+        let ready = self.0.as_mut().map_err(|why| why.clone())?;
+        let policy = match &mut ready.policy {
+            Some(policy) => policy,
+            None => ready.policy.insert(
+                ready
+                    .engine
+                    .compile_with_entrypoint(&rules[0].into())
+                    .map_err(|error| error.to_string())?,
+            ),
+        };
+        compiler::Compiler::compile_from_policy(policy, rules).map_err(|error| error.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ pub type Unfit = &'static str;
 const ABORT: &str = "(?:a{1000}){1000}";
 
 /// Registers of a rule's window; the numbers are bytes, and 255 is the compiler's own bound.
-const MAX_REGISTERS: usize = 250;
+pub const MAX_REGISTERS: usize = 250;
 /// Registers that a check uses.
 const SCRATCH: usize = 4;
 /// Definitions of one rule with values that may differ. Each pair is compared.
@@ -50,14 +50,14 @@ struct Tables {
 
 /// Where an instruction belongs.
 #[derive(Clone, Copy)]
-struct Place {
-    rule: usize,
+pub struct Place {
+    pub rule: usize,
     /// Position of the body's first instruction.
-    body: usize,
+    pub body: usize,
 }
 
 /// Instructions to put before a position, in order.
-type Insertions = Vec<(usize, Instruction)>;
+pub type Insertions = Vec<(usize, Instruction)>;
 
 /// The program with its defects repaired, or why that cannot be.
 pub fn sound(program: &Program) -> Result<Program, Unfit> {
@@ -478,7 +478,7 @@ fn wrap_comprehensions(p: &mut Program) -> Result<(), Unfit> {
 }
 
 /// To which body each instruction belongs; those of parameters belong to none.
-fn places(p: &Program) -> Vec<Option<Place>> {
+pub fn places(p: &Program) -> Vec<Option<Place>> {
     let mut places = vec![None; p.instructions.len()];
     for (rule, info) in p.rule_infos.iter().enumerate() {
         for body in info.definitions.iter().flatten() {
@@ -596,7 +596,7 @@ fn is_number(p: &Program, places: &[Option<Place>], pc: usize, register: u8) -> 
     let Some(Place { body, .. }) = places[pc] else {
         return false;
     };
-    let Some(last) = (body..pc).rev().find(|at| may_write(p, *at, register)) else {
+    let Some(last) = writer(p, body, pc, register) else {
         return false;
     };
     match p.instructions[last] {
@@ -614,6 +614,11 @@ fn is_number(p: &Program, places: &[Option<Place>], pc: usize, register: u8) -> 
         }
         _ => false,
     }
+}
+
+/// The last instruction of a body before `pc` that may write the register.
+pub fn writer(p: &Program, body: usize, pc: usize, register: u8) -> Option<usize> {
+    (body..pc).rev().find(|at| may_write(p, *at, register))
 }
 
 fn may_write(p: &Program, pc: usize, register: u8) -> bool {
@@ -654,6 +659,24 @@ fn may_write(p: &Program, pc: usize, register: u8) -> bool {
         ChainedIndex { params_index } => {
             p.instruction_data.chained_index_params[usize::from(params_index)].dest == register
         }
+        ArrayCreate { params_index } => {
+            p.instruction_data.array_create_params[usize::from(params_index)].dest == register
+        }
+        ObjectCreate { params_index } => {
+            p.instruction_data.object_create_params[usize::from(params_index)].dest == register
+        }
+        SetCreate { params_index } => {
+            p.instruction_data.set_create_params[usize::from(params_index)].dest == register
+        }
+        LoopStart { params_index } => {
+            let l = &p.instruction_data.loop_params[usize::from(params_index)];
+            [l.key_reg, l.value_reg, l.result_reg].contains(&register)
+        }
+        ComprehensionBegin { params_index } => {
+            let c = &p.instruction_data.comprehension_begin_params[usize::from(params_index)];
+            [c.key_reg, c.value_reg, c.result_reg].contains(&register)
+        }
+        ComprehensionYield { .. } | ComprehensionEnd {} => false,
         _ => true,
     }
 }
@@ -662,7 +685,7 @@ fn may_write(p: &Program, pc: usize, register: u8) -> bool {
 /// before a jump's target, and for the end of a loop or a comprehension that has to stay the one that ends it.
 ///
 /// Returns where they are.
-fn splice(p: &mut Program, insertions: Insertions) -> Result<Vec<usize>, Unfit> {
+pub fn splice(p: &mut Program, insertions: Insertions) -> Result<Vec<usize>, Unfit> {
     let count = p.instructions.len();
     let mut before: Vec<Vec<Instruction>> = vec![Vec::new(); count + 1];
     for (pc, instruction) in insertions {

@@ -56,6 +56,73 @@ impl<'a> Source<'a> {
         Ok(text)
     }
 
+    /// The operands of a statement as they are written: both sides of a comparison or membership, the arguments of a
+    /// call, what is assigned, and else the statement itself.
+    pub fn operands(&self) -> Vec<String> {
+        let mut first = 0;
+        if self.word(0) == "not" {
+            first = 1;
+        }
+        let mut depth = 0usize;
+        for at in first..self.tokens.len() {
+            match self.tokens[at].kind {
+                Kind::Mark(b'(' | b'[' | b'{') => depth += 1,
+                Kind::Mark(b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+                _ if depth > 0 => {}
+                Kind::Word if self.word(at) == "in" => {
+                    return vec![self.text(first, at), self.text(at + 1, self.tokens.len())];
+                }
+                Kind::Mark(mark) if b":=!<>".contains(&mark) => {
+                    let two = self.is(at + 1, b'=');
+                    let right = self.text(at + 1 + usize::from(two), self.tokens.len());
+                    // `:=` assigns, and what is left of it is only a name.
+                    return match mark {
+                        b':' => vec![right],
+                        _ => vec![self.text(first, at), right],
+                    };
+                }
+                _ => {}
+            }
+        }
+        let open = (first..self.tokens.len()).find(|at| self.is(*at, b'('));
+        match open {
+            Some(open) if self.closing(open) == self.tokens.len().checked_sub(1) => {
+                self.arguments(open)
+            }
+            _ => vec![self.text(first, self.tokens.len())],
+        }
+    }
+
+    fn arguments(&self, open: usize) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut depth = 0usize;
+        let mut from = open + 1;
+        for at in open..self.tokens.len() {
+            match self.tokens[at].kind {
+                Kind::Mark(b'(' | b'[' | b'{') => depth += 1,
+                Kind::Mark(b')' | b']' | b'}') => depth -= 1,
+                Kind::Mark(b',') if depth == 1 => {
+                    arguments.push(self.text(from, at));
+                    from = at + 1;
+                }
+                _ => {}
+            }
+        }
+        arguments.push(self.text(from, self.tokens.len() - 1));
+        arguments
+    }
+
+    /// The text of some tokens.
+    fn text(&self, from: usize, to: usize) -> String {
+        match (
+            self.tokens.get(from),
+            to.checked_sub(1).and_then(|last| self.tokens.get(last)),
+        ) {
+            (Some(first), Some(last)) if from < to => self.rego[first.start..last.end].to_owned(),
+            _ => String::new(),
+        }
+    }
+
     /// All words, among them the name of each rule that there is.
     pub fn words(&self) -> BTreeSet<String> {
         (0..self.tokens.len())
