@@ -1,3 +1,4 @@
+export { canonicalJson } from "./canonical-json.ts";
 export { KbsProtocolError, type KbsProtocolErrorCode } from "./error.ts";
 export { decodeInitdataAnnotation, encodeInitdataAnnotation, INITDATA_ANNOTATION } from "./initdata/annotation.ts";
 export {
@@ -19,3 +20,60 @@ export {
   readInitdataImage,
   writeInitdataImage,
 } from "./initdata/image.ts";
+export { concatKdf } from "./jwe/concat-kdf.ts";
+export { decryptReply } from "./jwe/decrypt.ts";
+export { encryptReply } from "./jwe/encrypt.ts";
+export { type FlattenedJwe, MAX_REPLY, parseFlattenedJwe } from "./jwe/flattened.ts";
+export type * from "./rcar/evidence.ts";
+export {
+  formatKbsError,
+  KBS_ERROR_TYPE,
+  KBS_ERRORS,
+  type KbsErrorBody,
+  type KbsErrorVariant,
+  parseKbsError,
+} from "./rcar/kbs-error.ts";
+export {
+  type AttestRequest,
+  type AuthRequest,
+  type Challenge,
+  formatAdditionalEvidence,
+  formatAttestRequest,
+  formatAuthRequest,
+  KBS_PREFIX,
+  MAX_CHALLENGE,
+  MAX_TOKEN_REPLY,
+  parseAttestRequest,
+  parseAuthRequest,
+  parseChallenge,
+  parseTokenReply,
+  RCAR_VERSION,
+  type RequestInitdata,
+  selectedHash,
+  SESSION_COOKIE,
+  type TeeEvidence,
+} from "./rcar/messages.ts";
+export {
+  DEFAULT_REPORT_HASH,
+  deviceRuntimeData,
+  primaryRuntimeData,
+  REPORT_HASHES,
+  reportData,
+  type ReportHash,
+  type RuntimeData,
+} from "./rcar/report-data.ts";
+export { parseTee, type Tee, TEES } from "./rcar/tee.ts";
+export { TEE_KEY_ALGORITHMS, TeeKey, type TeeKeyAlgorithm } from "./rcar/tee-key.ts";
+export {
+  type AkpPublicKey,
+  CURVES,
+  ECDH_ES_A256KW,
+  type EcPublicKey,
+  importTeePublicKey,
+  parseTeePublicKey,
+  RSA_OAEP_256,
+  type RsaPublicKey,
+  type TeePublicKey,
+} from "./rcar/tee-public-key.ts";
+export { formatResourceUri, parseResourceUri, resourcePath, type ResourceUri } from "./resource-uri.ts";
+export { parseStrictJson } from "./strict-json.ts";
