@@ -4,8 +4,9 @@ import { parseArgs } from "node:util";
 
 import { IMAGE_FILE, type ImageFile } from "./image/image-file.ts";
 import type { LaunchValues } from "./measure/launch-values.ts";
-import { imageReferenceValues } from "./measure/launch-values.ts";
+import { imageReferenceValues, registerValues } from "./measure/launch-values.ts";
 import { type Firmware, parseFirmware } from "./measure/ovmf.ts";
+import { kernelStubRegister, optionsRegister } from "./measure/pcr.ts";
 import { type ReferenceValues, rvpsMessage } from "./measure/reference-values.ts";
 import { type DirectBoot, snpMeasurement } from "./measure/snp.ts";
 import { tdxMrtd } from "./measure/tdx.ts";
@@ -35,6 +36,11 @@ function directBoot(image: ImageFile): DirectBoot {
   };
 }
 
+/** Of a boot by OVMF with a command line that QEMU gives. */
+function ofCommandLine({ commandLine, initramfs }: DirectBoot): ReferenceValues {
+  return registerValues({ "09": [kernelStubRegister(commandLine, initramfs)], "12": [optionsRegister(commandLine)] });
+}
+
 function ofFirmware(firmware: Firmware, image: ImageFile): ReferenceValues {
   const signature = CPU_SIGNATURES[values.cpu];
   if (signature === undefined) {
@@ -59,7 +65,11 @@ function ofFirmware(firmware: Firmware, image: ImageFile): ReferenceValues {
 function main(): void {
   const image = readJson(IMAGE_FILE) as ImageFile;
   const firmware = values.firmware === undefined ? {} : ofFirmware(parseFirmware(readFileSync(values.firmware)), image);
-  const all = { ...imageReferenceValues(readJson("launch-values.json") as LaunchValues), ...firmware };
+  const all = {
+    ...imageReferenceValues(readJson("launch-values.json") as LaunchValues),
+    ...(values.append === "" ? {} : ofCommandLine(directBoot(image))),
+    ...firmware,
+  };
   process.stdout.write(`${JSON.stringify(values.rvps ? rvpsMessage(all) : all, undefined, 2)}\n`);
 }
 

@@ -43,6 +43,9 @@
 /* The list of modules: one absolute path a line, in the order of their dependencies; '?' before one that a machine may
  * lack the hardware for. */
 #define MODULE_LIST "/modules"
+/* The one root that this initramfs opens: verity's arguments without the devices, which a host names. */
+#define PINNED_ROOT "/root"
+#define PIN_SIZE 512
 #define NEW_ROOT "/newroot"
 
 /* ---- text, without a C library ---- */
@@ -315,8 +318,11 @@ struct device {
 	char *name;
 	unsigned long sectors;
 	char *arguments;
+	char version[8];
 	char data[64];
 	char hash[64];
+	/* The arguments behind the devices. */
+	const char *tree;
 };
 
 static void copy_word(char *to, unsigned long size, const char **from, const char *what)
@@ -337,9 +343,6 @@ static void copy_word(char *to, unsigned long size, const char **from, const cha
 
 static void parse_device(char *text, struct device *device)
 {
-	char version[8];
-	const char *rest;
-
 	for (const char *at = text; *at; at++)
 		if (*at == ';' || *at == '\\')
 			refuse("dm-mod.create: expected one device without escapes", 0, 0);
@@ -359,10 +362,10 @@ static void parse_device(char *text, struct device *device)
 	if (!same(field(&text, ' ', "target"), TARGET_NAME))
 		refuse("dm-mod.create: expected the target verity", 0, 0);
 	device->arguments = text;
-	rest = text;
-	copy_word(version, sizeof version, &rest, "version");
-	copy_word(device->data, sizeof device->data, &rest, "data device");
-	copy_word(device->hash, sizeof device->hash, &rest, "hash device");
+	device->tree = text;
+	copy_word(device->version, sizeof device->version, &device->tree, "version");
+	copy_word(device->data, sizeof device->data, &device->tree, "data device");
+	copy_word(device->hash, sizeof device->hash, &device->tree, "hash device");
 }
 
 /*
@@ -478,6 +481,24 @@ static long listen_for_devices(void)
 	return fd;
 }
 
+/*
+ * Firmware's loaders hand the kernel whichever command line they like and measure it in a register that a verifier may
+ * not look at. The initramfs is in all of those that it does look at, so the root is in them too.
+ */
+static void require_pinned_root(const struct device *device)
+{
+	static char pin[PIN_SIZE];
+	struct line asked = { 0, { 0 } };
+
+	read_text(PINNED_ROOT, pin, sizeof pin);
+	add(&asked, device->version);
+	add(&asked, " ");
+	add(&asked, device->tree);
+	asked.text[asked.length] = 0;
+	if (!same(pin, asked.text))
+		refuse("expected the root that this initramfs was built for, got", device->tree, 0);
+}
+
 static void wait_for(long events, const char *path)
 {
 	static char event[8192];
@@ -576,6 +597,7 @@ __attribute__((used)) static void run(void)
 	read_text("/proc/cmdline", line + 1, COMMAND_LINE_SIZE);
 	read_parameters(line, &parameters);
 	parse_device(parameters.create, &device);
+	require_pinned_root(&device);
 	events = listen_for_devices();
 	load_modules();
 	wait_for(events, device.data);

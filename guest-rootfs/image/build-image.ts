@@ -130,7 +130,7 @@ async function buildRoot(
 ): Promise<Root> {
   if (root === "initrd") return buildInitrd(work, entries);
   const built = await buildVerityDisk(work, entries);
-  return kernel.opensRoot ? built : { ...built, initramfs: stage1Initramfs(kernel, sources.arch) };
+  return kernel.opensRoot ? built : { ...built, initramfs: stage1Initramfs(kernel, sources.arch, built.params) };
 }
 
 /** What firmware loads and measures. */

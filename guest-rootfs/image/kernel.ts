@@ -8,6 +8,7 @@ import type { Source } from "../origin.ts";
 import { buildProgram } from "../programs.ts";
 import { cpio, type CpioEntry, S_IFDIR, S_IFREG } from "./cpio.ts";
 import { KernelModules, type Module, MODULE_INDEX } from "./kernel-modules.ts";
+import { type VerityParams, verityTreeArguments } from "./verity.ts";
 
 /** A kernel and its modules. */
 export interface Kernel {
@@ -77,8 +78,8 @@ export function moduleEntries({ modules }: Kernel, { more, stage1 }: RootModules
   ];
 }
 
-/** The initramfs that opens the root: one program, the modules that it loads, their list. */
-export function stage1Initramfs({ modules }: Kernel, arch: Arch): Buffer {
+/** The initramfs that opens one root and no other: one program, the modules that it loads, their list, the root's pin. */
+export function stage1Initramfs({ modules }: Kernel, arch: Arch, root: VerityParams): Buffer {
   const early = modules?.inOrder(STAGE1_MODULES) ?? [];
   const inside = ({ path }: Module): string => path.replace(/^.*\//u, "modules.d/");
   const folder = (path: string): CpioEntry => ({ path, mode: S_IFDIR | 0o755 });
@@ -87,6 +88,7 @@ export function stage1Initramfs({ modules }: Kernel, arch: Arch): Buffer {
     ...["dev", "modules.d", "newroot", "proc"].map(folder),
     file("init", readFileSync(buildProgram("stage1", arch)), 0o755),
     file("modules", Buffer.from(early.map((module) => `/${inside(module)}\n`).join(""))),
+    file("root", Buffer.from(verityTreeArguments(root))),
     ...early.map((module) => file(inside(module), readFileSync(module.source.path))),
   ]);
 }

@@ -52,10 +52,21 @@ export function verityParamsText(params: VerityParams): string {
   );
 }
 
+/** The format's version, which is the first argument of the kernel's target. */
+const HASH_TYPE = "1";
+
+/** The arguments of the kernel's target but for the two devices: what the root is, wherever it lies. */
+export function verityTreeArguments(params: VerityParams): string {
+  return `${HASH_TYPE} ${treeArguments(params)}`;
+}
+
+function treeArguments({ rootHash, salt, dataBlocks, dataBlockSize, hashBlockSize }: VerityParams): string {
+  return `${dataBlockSize} ${hashBlockSize} ${dataBlocks} 0 sha256 ${rootHash} ${salt}`;
+}
+
 /** The parameters by which Kata's runtime makes a kernel open the root: dm-mod.create and what follows it. */
 export function verityRootParams(params: VerityParams, data = "/dev/vda1", tree = "/dev/vda2"): string {
-  const { rootHash, salt, dataBlocks, dataBlockSize, hashBlockSize } = params;
-  const sectors = (dataBlocks * dataBlockSize) / SECTOR_SIZE;
-  const table = `verity 1 ${data} ${tree} ${dataBlockSize} ${hashBlockSize} ${dataBlocks} 0 sha256 ${rootHash} ${salt}`;
+  const sectors = (params.dataBlocks * params.dataBlockSize) / SECTOR_SIZE;
+  const table = `verity ${HASH_TYPE} ${data} ${tree} ${treeArguments(params)}`;
   return `dm-mod.create="dm-verity,,,ro,0 ${sectors} ${table}" root=/dev/dm-0 rootflags=ro rootfstype=erofs`;
 }

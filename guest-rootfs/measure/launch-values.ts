@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 import { authenticodeDigest } from "../image/pe.ts";
 import { makeUki, type UkiParts } from "../image/uki.ts";
-import { ukiRegisters } from "./pcr.ts";
+import { type UkiLoader, type UkiRegisters, ukiRegisters } from "./pcr.ts";
 import type { ReferenceValues } from "./reference-values.ts";
 
 /** What a verifier expects of a boot of an image; digests in hex. */
@@ -12,11 +12,11 @@ export interface LaunchValues {
   readonly initramfs?: { readonly sha256: string };
   /** As the image has it; what a host appends for the agent changes the digest. */
   readonly commandLine: { readonly text: string; readonly sha256: string };
-  /** Kernel, initramfs and command line as one EFI program, and what a TPM shows after a boot of it. */
+  /** Kernel, initramfs and command line as one EFI program, and what a TPM shows after a boot of it, by its loader. */
   readonly unifiedKernelImage: {
     readonly sha256: string;
     readonly authenticode: string;
-    readonly pcrs: Readonly<Record<string, string>>;
+    readonly pcrs: Readonly<Record<UkiLoader, UkiRegisters>>;
   };
   /** What follows from more than the image, and from what. */
   readonly notComputed: Readonly<Record<string, string>>;
@@ -43,16 +43,24 @@ export function launchValues(parts: UkiParts, rootHash?: string): LaunchValues {
     unifiedKernelImage: {
       sha256: sha256(uki),
       authenticode: authenticodeDigest(uki).toString("hex"),
-      pcrs: ukiRegisters(parts),
+      pcrs: { disk: ukiRegisters(parts, "disk"), qemu: ukiRegisters(parts, "qemu") },
     },
     notComputed: NOT_COMPUTED,
   };
 }
 
-/** What follows from the image alone: the register of the unified image, under each verifier's name for it. */
+/** What follows from the image alone, under each verifier's name for it. Trustee's own policies ask for register 11. */
 export function imageReferenceValues({ unifiedKernelImage }: LaunchValues): ReferenceValues {
-  const pcr11 = [unifiedKernelImage.pcrs["11"] ?? ""];
-  return { tpm_pcr11: pcr11, snp_pcr11: pcr11, tdx_pcr11: pcr11 };
+  const { disk, qemu } = unifiedKernelImage.pcrs;
+  return registerValues({ "04": [disk["4"], qemu["4"]], "09": [disk["9"]], "11": [disk["11"]], "12": [disk["12"]] });
+}
+
+/** Values of registers by the names that policies for software, SEV-SNP's and TDX's TPMs ask for. */
+export function registerValues(registers: ReferenceValues): ReferenceValues {
+  const named = ["tpm", "snp", "tdx"].flatMap((platform) =>
+    Object.entries(registers).map(([register, values]) => [`${platform}_pcr${register}`, values] as const),
+  );
+  return Object.fromEntries(named);
 }
 
 function sha256(bytes: Buffer): string {

@@ -90,16 +90,6 @@ describe("the measured image in QEMU", () => {
     expect(console).not.toContain("server_addr");
   });
 
-  it("does not run with another root hash", async () => {
-    const other = image.rootHash.replace(/^./u, (digit) => (digit === "0" ? "1" : "0"));
-    const console = await bootImage(image, {
-      commandLine: image.commandLine.replace(image.rootHash, other),
-      until: STARTED,
-    });
-    expect(console).toContain("dm-verity device corrupted");
-    expect(console).not.toMatch(STARTED);
-  });
-
   it.for([
     [
       "without a root to open",
@@ -114,11 +104,26 @@ describe("the measured image in QEMU", () => {
     [
       "with corruption ignored",
       (line: string) => line.replace(/"( root=)/u, ' 1 ignore_corruption"$1'),
-      "10 arguments of verity without options",
+      "expected the root that this initramfs was built for",
+    ],
+    // Also where the host has a disk to go with it: the initramfs has its root's parameters in it.
+    [
+      "with another root hash",
+      (line: string) =>
+        line.replace(
+          image.rootHash,
+          image.rootHash.replace(/^./u, (digit) => (digit === "0" ? "1" : "0")),
+        ),
+      "expected the root that this initramfs was built for",
+    ],
+    [
+      "with fewer levels of the hash tree",
+      (line: string) => line.replace(/ 4096 4096 \d+ 0 /u, " 4096 4096 128 0 "),
+      "expected the root that this initramfs was built for",
     ],
     [
       "with a table that the kernel refuses",
-      (line: string) => line.replace(" sha256 ", " none256 "),
+      (line: string) => line.replace("/dev/vda1 /dev/vda2", "/dev/vda2 /dev/vda1"),
       "load verity table",
     ],
   ] as const)("says so and powers off %s", async ([, change, message]) => {

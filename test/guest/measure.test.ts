@@ -10,6 +10,7 @@ import { FLAVOURS } from "../../guest-rootfs/flavour.ts";
 import { authenticodeDigest, peSections } from "../../guest-rootfs/image/pe.ts";
 import type { LaunchValues } from "../../guest-rootfs/measure/launch-values.ts";
 import { guidAt, guidBytes, parseFirmware } from "../../guest-rootfs/measure/ovmf.ts";
+import { kernelStubRegister, optionsRegister } from "../../guest-rootfs/measure/pcr.ts";
 import type { RvpsMessage } from "../../guest-rootfs/measure/reference-values.ts";
 import { type DirectBoot, snpMeasurement } from "../../guest-rootfs/measure/snp.ts";
 import { tdxMrtd } from "../../guest-rootfs/measure/tdx.ts";
@@ -148,11 +149,15 @@ describe("a firmware's metadata", () => {
   });
 });
 
+const REGISTERS: readonly string[] = ["tpm", "snp", "tdx"].flatMap((platform) =>
+  ["04", "09", "11", "12"].map((register) => `${platform}_pcr${register}`),
+);
+
 describe.for(FLAVOURS)("what describes the %s image", (flavour) => {
   const image = builtImage(flavour);
   const text = (name: string): string => readFileSync(join(image.folder, name), "utf8");
   const bytes = (name: string): Buffer => readFileSync(join(image.folder, name));
-  const launch = JSON.parse(text("launch-values.json")) as LaunchValues;
+  const launch = launchValuesOf(image);
 
   it("is a unified kernel image whose sections objcopy reads", () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), "uki-"));
@@ -183,17 +188,33 @@ describe.for(FLAVOURS)("what describes the %s image", (flavour) => {
     expect(launch.unifiedKernelImage.authenticode).toBe(
       authenticodeDigest(bytes(image.unifiedKernelImage)).toString("hex"),
     );
-    expect(Object.keys(launch.unifiedKernelImage.pcrs)).toEqual(["4", "9", "11"]);
+    const { disk, qemu } = launch.unifiedKernelImage.pcrs;
+    for (const registers of [disk, qemu]) expect(Object.keys(registers)).toEqual(["4", "9", "11", "12"]);
+    expect(qemu).toEqual({ ...disk, "4": qemu["4"] });
+    // Nothing but the image's own command line.
+    expect(disk["12"]).toBe("0".repeat(64));
   });
 
   it("has the reference values as a message for RVPS", () => {
     const message = JSON.parse(text("reference-values.json")) as RvpsMessage;
     expect([message.version, message.type]).toEqual(["0.1.0", "sample"]);
     const values = JSON.parse(Buffer.from(message.payload, "base64").toString()) as object;
-    const pcr11 = [launch.unifiedKernelImage.pcrs["11"]];
-    expect(values).toEqual({ tpm_pcr11: pcr11, snp_pcr11: pcr11, tdx_pcr11: pcr11 });
+    const { disk, qemu } = launch.unifiedKernelImage.pcrs;
+    expect(Object.keys(values).toSorted()).toEqual(REGISTERS.toSorted());
+    for (const platform of ["tpm", "snp", "tdx"]) {
+      expect(values).toMatchObject({
+        [`${platform}_pcr04`]: [disk["4"], qemu["4"]],
+        [`${platform}_pcr09`]: [disk["9"]],
+        [`${platform}_pcr11`]: [disk["11"]],
+        [`${platform}_pcr12`]: [disk["12"]],
+      });
+    }
   });
 });
+
+function launchValuesOf({ folder }: { readonly folder: string }): LaunchValues {
+  return JSON.parse(readFileSync(join(folder, "launch-values.json"), "utf8")) as LaunchValues;
+}
 
 describe("measure.ts", () => {
   const image = builtImage("kata");
@@ -227,6 +248,12 @@ describe("measure.ts", () => {
     };
     expect(found["snp_launch_measurement"]).toEqual([snpMeasurement(launch).toString("hex")]);
     expect(found["mr_td"]).toHaveLength(2);
+    const image9 = launchValuesOf(image).unifiedKernelImage.pcrs.qemu["9"];
+    for (const platform of ["tpm", "snp", "tdx"]) {
+      expect(found[`${platform}_pcr09`]).toEqual([kernelStubRegister(boot.commandLine, boot.initramfs)]);
+      expect(found[`${platform}_pcr09`]).not.toEqual([image9]);
+      expect(found[`${platform}_pcr12`]).toEqual([optionsRegister(boot.commandLine)]);
+    }
     const { payload } = JSON.parse(run("--rvps")) as RvpsMessage;
     expect(JSON.parse(Buffer.from(payload, "base64").toString())).toEqual(found);
   });
@@ -243,6 +270,6 @@ describe("measure.ts", () => {
       "snp_launch_measurement: not computed: firmware: expected one that checks digests of the kernel",
     );
     expect(stderr).toContain("mr_td: not computed: firmware: expected metadata for TDX");
-    expect(Object.keys(JSON.parse(stdout) as object)).toEqual(["tpm_pcr11", "snp_pcr11", "tdx_pcr11"]);
+    expect(Object.keys(JSON.parse(stdout) as object).toSorted()).toEqual(REGISTERS.toSorted());
   });
 });
