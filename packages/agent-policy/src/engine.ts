@@ -7,7 +7,7 @@ import { policyInput } from "./input.ts";
 import type { Json } from "./json-patch.ts";
 import { boundPrints, DEFAULT_LIMITS, overLimit, type PolicyLimits } from "./limits.ts";
 import { LoadedPolicy, type LoadOptions, type Prints } from "./loaded-policy.ts";
-import { PolicyState } from "./policy-state.ts";
+import { type About, PolicyState } from "./policy-state.ts";
 import { REQUEST_RULES } from "./rules.ts";
 import { Turns } from "./turns.ts";
 import { readVerdict } from "./verdict.ts";
@@ -39,15 +39,20 @@ export interface Decision {
 }
 
 /** What is known of a request beside its input. */
-export interface CheckOptions {
+export interface CheckOptions extends About {
   readonly signal?: AbortSignal;
-  /** Id of the container that the request creates, which may be a key of the policy's state. */
-  readonly creates?: string;
+}
+
+/** Whose request it is, for the state that the policy keeps of containers by their ids. */
+export function about(rule: string, request: object): About {
+  const { container_id: container } = request as { readonly container_id?: unknown };
+  return typeof container === "string" ? { container, creates: rule === CREATE_RULE } : {};
 }
 
 /** How upstream names a policy that came by SetPolicy; positions in prints begin with it. */
 const SET_POLICY_FILE = "agent_policy";
 const SET_POLICY_RULE = "SetPolicyRequest";
+const CREATE_RULE = "CreateContainerRequest";
 const RULE_NAME = /^[A-Za-z_]\w*$/u;
 /** The shape of a container's request without content, to compile what the first real one will run. */
 const WARM_UP_TYPE = "grpc.CreateContainerRequest";
@@ -125,7 +130,7 @@ export class PolicyEngine {
     return this.#loads.run(async () => {
       const next = await this.#load(text, SET_POLICY_FILE);
       const replaced = await this.#turns.run(async () => {
-        const { allowed } = await this.#check(SET_POLICY_RULE, stringifyLossless({ policy: text }), undefined);
+        const { allowed } = await this.#check(SET_POLICY_RULE, stringifyLossless({ policy: text }), {});
         if (!allowed) throw new PolicyError("refused", `${SET_POLICY_RULE} is blocked by policy: `);
         return this.#begin(next);
       });
@@ -162,7 +167,7 @@ export class PolicyEngine {
   check(rule: string, inputJson: string, options: CheckOptions = {}): Promise<Decision> {
     return this.#turns.run(() => {
       options.signal?.throwIfAborted();
-      return this.#check(rule, inputJson, options.creates);
+      return this.#check(rule, inputJson, options);
     });
   }
 
@@ -183,7 +188,7 @@ export class PolicyEngine {
   }
 
   /** Runs the rule once on a made-up request and forgets the result: the first real one finds the code compiled. */
-  warmUp(rule: string = "CreateContainerRequest"): Promise<void> {
+  warmUp(rule: string = CREATE_RULE): Promise<void> {
     return this.#turns.run(async () => {
       const input = policyInput({ requestType: WARM_UP_TYPE }, fromJson(WARM_UP_TYPE, WARM_UP_REQUEST));
       try {
@@ -194,7 +199,7 @@ export class PolicyEngine {
     });
   }
 
-  async #check(rule: string, inputJson: string, creates: string | undefined): Promise<Decision> {
+  async #check(rule: string, inputJson: string, whose: About): Promise<Decision> {
     if (!RULE_NAME.test(rule)) throw new PolicyError("input", `expected the name of a rule, got ${rule}`);
     const current = this.#current;
     if (current === undefined) throw new PolicyError("evaluation", "policy check: no policy is in force");
@@ -211,7 +216,7 @@ export class PolicyEngine {
     const prints = boundPrints(outcome.prints, this.#options.limits);
     if (outcome.value === undefined && current.allowFailing) return { allowed: true, prints };
     // Upstream lets an explicit no through as well (golden-findings 20). A rule that says no is no failing rule.
-    if (await this.#decide(current, outcome, creates)) return { allowed: true, prints };
+    if (await this.#decide(current, outcome, whose)) return { allowed: true, prints };
     const explanation = this.#explains ? await this.#explain(current, rule, inputJson) : undefined;
     return { allowed: false, prints, ...(explanation === undefined ? {} : { explanation }) };
   }
@@ -226,18 +231,14 @@ export class PolicyEngine {
     }
   }
 
-  async #decide(
-    current: LoadedPolicy,
-    { value, rustDebug }: Evaluation,
-    creates: string | undefined,
-  ): Promise<boolean> {
+  async #decide(current: LoadedPolicy, { value, rustDebug }: Evaluation, whose: About): Promise<boolean> {
     if (rustDebug !== "") {
       const what = value === undefined ? "len" : "type";
       const outcome = rustDebug.slice(0, this.#options.limits.maxDebugLength);
       throw new PolicyError("evaluation", `policy check: unexpected eval_query result ${what} ${outcome}`);
     }
     const { allowed, ops } = readVerdict(value ?? "");
-    if (allowed && ops.length > 0) await this.#keep(current, this.#state.after(ops, creates));
+    if (allowed && ops.length > 0) await this.#keep(current, this.#state.after(ops, whose));
     return allowed;
   }
 

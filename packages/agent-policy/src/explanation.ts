@@ -33,6 +33,10 @@ const MAX_VALUE = 400;
 /** An assignment of the environment; what it assigns may be a secret. */
 const ASSIGNMENT = /^([A-Za-z_][\w.-]*)=/u;
 const REDACTED = "<redacted>";
+/** Characters from which on a value is looked for within other texts: shorter ones are in every other word. */
+const MIN_WITHIN = 4;
+/** Characters from which on a piece of a value is one, and not a word that happens to be in it. */
+const MIN_PIECE = 8;
 
 /** What the engine tells of a rule and its input, as a value. */
 export function parseExplanation(rule: string, file: string, json: string, inputJson: string): Explanation {
@@ -68,18 +72,21 @@ function holds(document: Json, value: Json): boolean {
   return visit(document);
 }
 
-/** Without values of environment variables: what assigns one, and what it assigns, wherever it stands. */
+/**
+ * Without values of environment variables: what assigns one, and what one assigns, wherever it stands, alone, in a longer
+ * text, or in pieces that are long enough to tell something.
+ */
 export function redactEnvironment(explanation: Explanation, inputJson: string): Explanation {
   const secrets = environmentValues(parseLossless(inputJson) as Json);
   const redact = (value: Json): Json => {
-    if (typeof value === "string") {
-      if (secrets.has(value)) return REDACTED;
-      const [assignment] = ASSIGNMENT.exec(value) ?? [];
-      return assignment === undefined ? value : `${assignment}${REDACTED}`;
+    if (typeof value === "string") return redactText(value, secrets);
+    if (typeof value === "number" || typeof value === "bigint") {
+      const text = String(value);
+      return text.length >= MIN_PIECE && secrets.includes(text) ? REDACTED : value;
     }
     if (Array.isArray(value)) return value.map(redact);
     if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, redact(inner)]));
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [redactText(key, secrets), redact(inner)]));
   };
   return {
     ...explanation,
@@ -92,8 +99,18 @@ export function redactEnvironment(explanation: Explanation, inputJson: string): 
   };
 }
 
+function redactText(text: string, secrets: readonly string[]): string {
+  if (secrets.includes(text)) return REDACTED;
+  const [assignment] = ASSIGNMENT.exec(text) ?? [];
+  if (assignment !== undefined) return `${assignment}${REDACTED}`;
+  if (text.length >= MIN_PIECE && secrets.some((secret) => secret.includes(text))) return REDACTED;
+  let told = text;
+  for (const secret of secrets) if (secret.length >= MIN_WITHIN) told = told.replaceAll(secret, REDACTED);
+  return told;
+}
+
 /** What the request's environments assign. */
-function environmentValues(input: Json): ReadonlySet<string> {
+function environmentValues(input: Json): readonly string[] {
   const values = new Set<string>();
   const visit = (at: Json, key: string): void => {
     if (Array.isArray(at)) {
@@ -107,7 +124,8 @@ function environmentValues(input: Json): ReadonlySet<string> {
   };
   visit(input, "");
   values.delete("");
-  return values;
+  // One that is a part of another comes after it.
+  return [...values].sort((a, b) => b.length - a.length);
 }
 
 /** The explanation as lines: each condition with its place, and below the last one what it was about. */

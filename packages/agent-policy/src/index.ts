@@ -1,4 +1,4 @@
-export { type CheckOptions, type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
+export { about, type CheckOptions, type Decision, PolicyEngine, type PolicyEngineOptions } from "./engine.ts";
 export { PolicyError, type PolicyErrorCode } from "./error.ts";
 export { type Explanation, explanationLines, type Operand, redactEnvironment, type Step } from "./explanation.ts";
 export { policyInput, type PolicyMethod } from "./input.ts";

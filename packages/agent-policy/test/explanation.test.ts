@@ -206,7 +206,10 @@ describe("an explanation", () => {
 describe("redactEnvironment", () => {
   it("leaves names of variables and nothing of their values", async () => {
     const engine = await engineWith(POLICY, { explain: true });
-    const input = JSON.stringify({ id: "x", OCI: { Process: { Env: ["TOKEN=hunter2", "EMPTY=", "PATH=/bin"] } } });
+    const input = JSON.stringify({
+      id: "x",
+      OCI: { Process: { Env: ["TOKEN=hunter2", "EMPTY=", "PATH=/bin", "PIN=31337000", "KEY=a-longer-secret", "N=1"] } },
+    });
     const { explanation } = await engine.check("Known", input);
     const step = (value: string): Explanation => ({
       ...(explanation as Explanation),
@@ -217,5 +220,13 @@ describe("redactEnvironment", () => {
     expect(redacted("hunter2")).toEqual(["<redacted>", { y: "<redacted>" }, 1]);
     expect(redacted("OTHER=of the policy")).toEqual(["OTHER=<redacted>", { y: "<redacted>" }, 1]);
     expect(redacted("")).toEqual(["", { y: "<redacted>" }, 1]);
+    expect(redacted("sh -c 'login hunter2'")).toEqual(["sh -c 'login <redacted>'", { y: "<redacted>" }, 1]);
+    expect(redacted("longer-secret")).toEqual(["<redacted>", { y: "<redacted>" }, 1]);
+    expect(redacted("secret")).toEqual(["secret", { y: "<redacted>" }, 1]);
+    const nested = {
+      steps: [{ rule: "A", line: 1, text: "x", operands: [{ text: "x", value: { hunter2: 31337000 } }] }],
+    };
+    const [told] = redactEnvironment({ ...(explanation as Explanation), ...nested }, input).steps;
+    expect(told?.operands[0]?.value).toEqual({ "<redacted>": "<redacted>" });
   });
 });

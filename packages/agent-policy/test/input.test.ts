@@ -115,6 +115,23 @@ describe("policyInput", () => {
     }
   });
 
+  it("is the same before and after the wire for CopyFile, which has no data in it (seeded)", () => {
+    const random = seeded(0xc0b1);
+    const kinds = { Regular: 0o100000, Directory: 0o040000, Symlink: 0o120000, Unknown: 0o060000 };
+    const names = Object.keys(kinds) as Array<keyof typeof kinds>;
+    for (let round = 0; round < 500; round += 1) {
+      const { message, input: seen } = randomMessage(CopyFile.requestType, random);
+      const kind = names[random(names.length)] ?? "Unknown";
+      const text = ["..", "grün ✓ 🦀", '\u0000"\\', "\ufeff/a", ""][random(5)] ?? "";
+      const file_mode = kinds[kind] + random(0o10000);
+      const sent = { ...message, file_mode, data: Buffer.from(text) };
+      const received: object = decode(CopyFile.requestType, encode(CopyFile.requestType, sent));
+      const { data: _, ...rest } = seen;
+      const expected = { ...rest, file_mode, file_type: kind, symlink_target: kind === "Symlink" ? text : null };
+      expect(sorted(parseLossless(policyInput(CopyFile, received)))).toBe(sorted(lossless(expected)));
+    }
+  });
+
   it("knows every method's request", () => {
     for (const { requestType } of Object.values(AgentService.methods)) {
       expect(() => JSON.parse(input({ requestType }, {}))).not.toThrow();

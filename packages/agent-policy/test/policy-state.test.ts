@@ -8,56 +8,93 @@ const add = (key: string, value: string | number): { op: string; path: string; v
   value,
 });
 
+const creates = (container: string): { container: string; creates: boolean } => ({ container, creates: true });
+
 describe("PolicyState", () => {
+  const named = PolicyState.EMPTY.after([add("sandbox_name", "pod")]);
+  const isName = "policy check: the container id sandbox_name is a name in the policy's state";
+
   it("forgets a container that is gone, and nothing else", () => {
-    const state = PolicyState.EMPTY.after([add("sandbox_name", "pod"), add("c1", 0)], "c1").after([add("c2", 1)], "c2");
+    const state = named.after([add("c1", 0)], creates("c1")).after([add("c2", 1)], creates("c2"));
     expect(state.without("c1").document).toEqual({ pstate: { sandbox_name: "pod", c2: 1 } });
     expect(state.without("sandbox_name")).toBe(state);
     expect(state.without("c3")).toBe(state);
     expect(state.document).toEqual({ pstate: { sandbox_name: "pod", c1: 0, c2: 1 } });
   });
 
-  it("knows ids with slashes and tildes as keys of one step", () => {
-    const state = PolicyState.EMPTY.after([add("a~1b~0c", 0)], "a/b~c");
-    // The pointer escapes what the key is.
-    expect(state.document).toEqual({ pstate: { "a/b~c": 0 } });
-    expect(state.without("a/b~c").document).toEqual({ pstate: {} });
+  it("knows a container by any id", () => {
+    for (const id of ["pstate", "", "__proto__", "constructor", "-", "0"]) {
+      const state = PolicyState.EMPTY.after([add(id, 0)], creates(id));
+      expect(state.document).toEqual({ pstate: Object.fromEntries([[id, 0]]) });
+      expect(state.without(id).document).toEqual({ pstate: {} });
+    }
   });
 
-  it("knows a container by any id", () => {
-    const state = PolicyState.EMPTY.after([add("pstate", 0)], "pstate");
-    expect(state.without("pstate").document).toEqual({ pstate: {} });
+  it("refuses an id that leads into what the policy keeps of others", () => {
+    const state = PolicyState.EMPTY.after([{ op: "add", path: "/pstate/sandbox", value: { id: "s" } }]);
+    expect(() => state.after([add("sandbox/id", 0)], creates("sandbox/id"))).toThrow("sandbox/id is no container's id");
+    const remove = { op: "remove", path: "/pstate/sandbox/id" };
+    expect(() => state.after([remove], { container: "sandbox/id" })).toThrow("sandbox/id is no container's id");
+    expect(() => state.after([add("sandbox~1id", 0)], creates("sandbox~1id"))).toThrow("is no container's id");
   });
 
   it("refuses a container whose id is a name of the policy's", () => {
-    const named = PolicyState.EMPTY.after([add("sandbox_name", "pod")]);
-    const message = "policy check: the container id sandbox_name is a name in the policy's state";
-    expect(() => named.after([add("sandbox_name", 0)], "sandbox_name")).toThrow(message);
+    expect(() => named.after([add("sandbox_name", 0)], creates("sandbox_name"))).toThrow(isName);
     // In the very patch in which the policy writes its names.
-    expect(() => PolicyState.EMPTY.after([add("sandbox_name", "pod"), add("sandbox_name", 0)], "sandbox_name")).toThrow(
-      message,
-    );
+    const both = [add("sandbox_name", "pod"), add("sandbox_name", 0)];
+    expect(() => PolicyState.EMPTY.after(both, creates("sandbox_name"))).toThrow(isName);
+    const all = { op: "add", path: "/pstate", value: { sandbox_name: 0 } };
+    expect(PolicyState.EMPTY.after([all], creates("sandbox_name")).without("sandbox_name").document).toEqual({
+      pstate: {},
+    });
+  });
+
+  it.each([
+    ["remove", { op: "remove", path: "/pstate/sandbox_name" }],
+    ["replace", { op: "replace", path: "/pstate/sandbox_name", value: 0 }],
+    ["move", { op: "move", from: "/pstate/sandbox_name", path: "/pstate/other" }],
+    ["copy", { op: "copy", from: "/pstate/sandbox_name", path: "/pstate/other" }],
+  ])("refuses to %s a name for a request about a container of that id", (_op, operation) => {
+    expect(() => named.after([operation], { container: "sandbox_name" })).toThrow(isName);
+    expect(() => named.after([operation])).not.toThrow();
+  });
+
+  it("refuses to write within a name for a request about a container of that id", () => {
+    const state = PolicyState.EMPTY.after([{ op: "add", path: "/pstate/sandbox", value: {} }]);
+    expect(() => state.after([add("sandbox/execs", 1)], { container: "sandbox" })).toThrow("is a name in the policy's");
   });
 
   it("refuses a name of the policy's that is a container's id", () => {
-    const state = PolicyState.EMPTY.after([add("namespace", 0)], "namespace");
-    expect(() => state.after([add("namespace", "default"), add("c1", 1)], "c1")).toThrow(
-      "policy check: the container id namespace is a name in the policy's state",
-    );
+    const state = PolicyState.EMPTY.after([add("namespace", 0)], creates("namespace"));
+    const message = "policy check: the container id namespace is a name in the policy's state";
+    expect(() => state.after([add("namespace", "default"), add("c1", 1)], creates("c1"))).toThrow(message);
+    // A sandbox is created while the host has a container of that name under way.
+    expect(() => state.after([add("namespace", "default")])).toThrow(message);
+    expect(() => state.after([add("namespace", "default")], { container: "c2" })).toThrow(message);
+  });
+
+  it("refuses an id that is in use", () => {
+    const state = PolicyState.EMPTY.after([add("c1", 0)], creates("c1"));
+    expect(() => state.after([add("c1", 1)], creates("c1"))).toThrow("policy check: the container id c1 is in use");
   });
 
   it("lets a policy remove and write anew what it keeps of a container", () => {
-    const state = PolicyState.EMPTY.after([add("c1", 0)], "c1");
-    const gone = state.after([{ op: "remove", path: "/pstate/c1" }]);
+    const state = PolicyState.EMPTY.after([add("c1", 0)], creates("c1"));
+    const gone = state.after([{ op: "remove", path: "/pstate/c1" }], { container: "c1" });
     expect(gone.document).toEqual({ pstate: {} });
     expect(gone.without("c1")).toBe(gone);
-    expect(gone.after([add("c1", 2)], "c1").document).toEqual({ pstate: { c1: 2 } });
-    expect(state.after([add("c1", "started")]).document).toEqual({ pstate: { c1: "started" } });
+    expect(gone.after([add("c1", 2)], creates("c1")).document).toEqual({ pstate: { c1: 2 } });
+    expect(state.after([add("c1", "started")], { container: "c1" }).document).toEqual({ pstate: { c1: "started" } });
+    expect(state.after([{ op: "remove", path: "/pstate/c1" }]).document).toEqual({ pstate: {} });
   });
 
   it("has one value for a key whatever else a patch does", () => {
-    const state = PolicyState.EMPTY.after([{ op: "add", path: "/pstate/c1", value: { deep: 1 } }], "c1");
-    const deeper = state.after([{ op: "add", path: "/pstate/c1/deep", value: 2 }], "c1");
+    const state = PolicyState.EMPTY.after(
+      [{ op: "add", path: "/pstate/c1", value: { deep: 1 } }, add("c1/deep", 3)],
+      creates("c1"),
+    );
+    expect(state.document).toEqual({ pstate: { c1: { deep: 3 } } });
+    const deeper = state.after([add("c1/deep", 2)], { container: "c1" });
     expect(deeper.document).toEqual({ pstate: { c1: { deep: 2 } } });
     expect(deeper.without("c1").document).toEqual({ pstate: {} });
   });
@@ -77,11 +114,11 @@ StartContainerRequest if data.pstate[input.id]
 
   it("is without a container that was forgotten, for the rules as well", async () => {
     const engine = await engineWith(POLICY);
-    await engine.check("CreateContainerRequest", input("c1"), { creates: "c1" });
+    await engine.check("CreateContainerRequest", input("c1"), creates("c1"));
     expect((await engine.check("StartContainerRequest", input("c1"))).allowed).toBe(true);
     await engine.forget("c1");
     expect((await engine.check("StartContainerRequest", input("c1"))).allowed).toBe(false);
-    expect((await engine.check("CreateContainerRequest", input("c1"), { creates: "c1" })).allowed).toBe(true);
+    expect((await engine.check("CreateContainerRequest", input("c1"), creates("c1"))).allowed).toBe(true);
     await engine.forget("never was");
   });
 
@@ -91,7 +128,7 @@ StartContainerRequest if data.pstate[input.id]
     // The rule finds it taken; what it would write is refused where it does not look.
     const blind = await engineWith(POLICY.replace("not data.pstate[input.id]\n", ""));
     await blind.check("CreateContainerRequest", input("named"));
-    await expect(blind.check("CreateContainerRequest", input("named"), { creates: "named" })).rejects.toMatchObject({
+    await expect(blind.check("CreateContainerRequest", input("named"), creates("named"))).rejects.toMatchObject({
       code: "evaluation",
       message: "policy check: the container id named is a name in the policy's state",
     });

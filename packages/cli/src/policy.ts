@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-import { type Decision, PolicyEngine, PolicyError, policyInput } from "@nacre/agent-policy";
+import { about, type Decision, PolicyEngine, PolicyError, policyInput } from "@nacre/agent-policy";
 import { fromJson, JsonError, messageTypes, parseLossless } from "@nacre/protocols";
 
 import { NacreError } from "./error.ts";
@@ -29,7 +29,7 @@ export async function loadPolicy(text: string, fileName: string): Promise<Policy
  */
 export async function askPolicy(engine: PolicyEngine, rule: string, json: string, raw: boolean): Promise<Decision> {
   try {
-    return await engine.check(rule, inputText(rule, json, raw));
+    return await ask(engine, rule, json, raw);
   } catch (cause) {
     if (!(cause instanceof PolicyError) && !(cause instanceof JsonError)) throw cause;
     throw new NacreError("input", `${rule}: ${cause.message}`, { cause });
@@ -51,7 +51,7 @@ export async function askRecorded(engine: PolicyEngine, requests: readonly Recor
   const verdicts: Verdict[] = [];
   for (const { rule, where, json, raw } of requests) {
     try {
-      const { allowed, explanation, prints } = await engine.check(rule, inputText(rule, json, raw));
+      const { allowed, explanation, prints } = await ask(engine, rule, json, raw);
       const step = explanation?.steps.at(-1);
       const failed = step === undefined ? prints.join(" ") : `line ${step.line}: ${step.text}`;
       verdicts.push({ rule, where, verdict: allowed ? "allowed" : "refused", why: allowed ? "" : failed });
@@ -65,9 +65,15 @@ export async function askRecorded(engine: PolicyEngine, requests: readonly Recor
   return verdicts;
 }
 
-function inputText(rule: string, json: string, raw: boolean): string {
+/** Asks as the agent does, which takes a container that is gone out of the policy's state. */
+async function ask(engine: PolicyEngine, rule: string, json: string, raw: boolean): Promise<Decision> {
   const value = parseLossless(json);
   const requestType = `grpc.${rule}`;
-  if (raw || !messageTypes().includes(requestType)) return json;
-  return policyInput({ requestType }, fromJson(requestType, value));
+  const isMessage = !raw && messageTypes().includes(requestType);
+  const request: object = isMessage ? fromJson(requestType, value) : Object(value);
+  const whose = about(rule, request);
+  const decision = await engine.check(rule, isMessage ? policyInput({ requestType }, request) : json, whose);
+  const { container } = whose;
+  if (decision.allowed && rule === "RemoveContainerRequest" && container !== undefined) await engine.forget(container);
+  return decision;
 }

@@ -1,4 +1,5 @@
 import {
+  about,
   type CheckOptions,
   type Decision,
   explanationLines,
@@ -9,7 +10,7 @@ import {
   redactEnvironment,
   ruleName,
 } from "@nacre/agent-policy";
-import { AgentService, Code, type grpc, type MethodDescriptor } from "@nacre/protocols";
+import { Code, type MethodDescriptor } from "@nacre/protocols";
 
 import { debugQuote } from "./debug-quote.ts";
 import { AgentError, internalError } from "./error.ts";
@@ -44,7 +45,8 @@ export class PolicyGate {
    * refuses and INTERNAL `"Rule: internal error …"` when it has no answer (section 1.2).
    */
   async require(method: GatedMethod, request: object, signal: AbortSignal): Promise<void> {
-    await this.#require(ruleName(method), inputOf(method, request), { signal, ...created(method, request) });
+    const rule = ruleName(method);
+    await this.#require(rule, inputOf(method, request), { signal, ...about(rule, request) });
   }
 
   /**
@@ -58,7 +60,7 @@ export class PolicyGate {
       if (this.#unpinned) return;
       throw new AgentError(Code.PERMISSION_DENIED, debugQuote(`${PULLED_IMAGE_RULE} is blocked by policy: `));
     }
-    await this.#require(PULLED_IMAGE_RULE, pulledImageInput(pulled), { signal });
+    await this.#require(PULLED_IMAGE_RULE, pulledImageInput(pulled), { signal, ...about(PULLED_IMAGE_RULE, pulled) });
   }
 
   async #require(rule: string, input: string, options: AskOptions): Promise<void> {
@@ -73,7 +75,7 @@ export class PolicyGate {
   async allows(method: GatedMethod, request: object, signal: AbortSignal): Promise<boolean> {
     const rule = ruleName(method);
     try {
-      return (await this.#ask(rule, inputOf(method, request), { signal })).allowed;
+      return (await this.#ask(rule, inputOf(method, request), { signal, ...about(rule, request) })).allowed;
     } catch (error) {
       if (signal.aborted) throw error;
       this.#log.warning("no answer from the policy, the reply is emptied", { rule });
@@ -98,12 +100,6 @@ export class PolicyGate {
       throw new AgentError(Code.INTERNAL, debugQuote(`${rule}: internal error ${told}`));
     }
   }
-}
-
-/** The container that a request creates: its id may be a key of the policy's state. */
-function created(method: GatedMethod, request: object): { readonly creates?: string } {
-  if (method.requestType !== AgentService.methods.CreateContainer.requestType) return {};
-  return { creates: (request as grpc.CreateContainerRequest).container_id };
 }
 
 /** A request that cannot be put into words for the policy is refused before it is asked (section 4.1, CopyFile). */

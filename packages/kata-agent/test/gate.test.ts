@@ -74,13 +74,18 @@ describe("PolicyGate.require", () => {
     await expect(gateWith(new TypeError("bug")).require(StartContainer, request, forever)).rejects.toThrow(TypeError);
   });
 
-  it("says which container a request creates, and of no other request", async () => {
+  it("says which container a request is about, and whether it creates it", async () => {
     const options: object[] = [];
     const gate = gateWith({ allowed: true, prints: [] }, { options });
     const decoded = CreateContainer.decodeRequest(new Uint8Array());
     await gate.require(CreateContainer, { ...decoded, container_id: "c9" }, forever);
     await gate.require(StartContainer, request, forever);
-    expect(options).toEqual([{ signal: forever, creates: "c9" }, { signal: forever }]);
+    await gate.require(CopyFile, CopyFile.decodeRequest(new Uint8Array()), forever);
+    expect(options).toEqual([
+      { signal: forever, container: "c9", creates: true },
+      { signal: forever, container: "c1", creates: false },
+      { signal: forever },
+    ]);
   });
 
   it("refuses what cannot be put into words before it asks", async () => {
