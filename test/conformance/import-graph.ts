@@ -11,6 +11,8 @@ export const layers: ReadonlyMap<string, number> = new Map([
   ["@nacre/agent-policy", 1],
   ["@nacre/kbs-protocol", 1],
   ["@nacre/kata-sys-util", 2],
+  ["@nacre/kbs-client", 2],
+  ["@nacre/attesters", 2],
   ["@nacre/vsock", 2],
   ["@nacre/image-puller", 2],
   ["@nacre/nvrc", 3],
@@ -26,6 +28,7 @@ export const layers: ReadonlyMap<string, number> = new Map([
 const siblings: ReadonlySet<string> = new Set([
   "@nacre/vsock @nacre/kata-sys-util",
   "@nacre/image-puller @nacre/kata-sys-util",
+  "@nacre/attesters @nacre/kata-sys-util",
 ]);
 
 /** Up to this layer bytes, fetch and clocks come in as ports. */

@@ -24,7 +24,24 @@ export { concatKdf } from "./jwe/concat-kdf.ts";
 export { decryptReply } from "./jwe/decrypt.ts";
 export { encryptReply } from "./jwe/encrypt.ts";
 export { type FlattenedJwe, MAX_REPLY, parseFlattenedJwe } from "./jwe/flattened.ts";
+export { type AgentToken, formatAgentToken, parseAgentToken } from "./rcar/agent-token.ts";
+export { Cookies } from "./rcar/cookies.ts";
 export type * from "./rcar/evidence.ts";
+export { getResource, type ResourceOptions } from "./rcar/get-resource.ts";
+export { type Attested, handshake, type HandshakeOptions, USER_AGENT } from "./rcar/handshake.ts";
+export type { EvidenceSource, KbsClock, KbsHttp, KbsReply, KbsRequest } from "./rcar/ports.ts";
+export { MAX_TRIES, withRetries } from "./rcar/retry.ts";
+export {
+  attest,
+  type AttestedToken,
+  type AttestOptions,
+  bearerSessions,
+  cookieSessions,
+  type KbsSession,
+  type SessionSource,
+} from "./rcar/sessions.ts";
+export { TokenCache, type TokenCacheOptions } from "./rcar/token-cache.ts";
+export { tokenLifetime } from "./rcar/token-lifetime.ts";
 export {
   formatKbsError,
   KBS_ERROR_TYPE,

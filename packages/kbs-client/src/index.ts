@@ -1,0 +1,1 @@
+export { NodeKbsHttp, type NodeKbsHttpOptions, proxiesOf, systemKbsClock } from "./node-http.ts";

@@ -1,0 +1,75 @@
+import type { Cookies } from "./cookies.ts";
+import { handshake, type HandshakeOptions } from "./handshake.ts";
+import type { KbsClock } from "./ports.ts";
+import { withRetries } from "./retry.ts";
+import { TeeKey, type TeeKeyAlgorithm } from "./tee-key.ts";
+import { TokenCache } from "./token-cache.ts";
+
+/** With what a resource is asked for, and what its reply is encrypted to. */
+export interface KbsSession {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly key: TeeKey;
+}
+
+/** Where sessions come from; `fresh` asks for one that is made now, because the broker did not take the last one. */
+export interface SessionSource {
+  session(fresh: boolean, signal?: AbortSignal): Promise<KbsSession>;
+}
+
+export interface AttestOptions extends Omit<HandshakeOptions, "key" | "signal"> {
+  readonly algorithm?: TeeKeyAlgorithm;
+  readonly clock: KbsClock;
+}
+
+/** A handshake with a new key, again where the broker is not reached. Rejects as {@link handshake} does. */
+export async function attest(options: AttestOptions, signal?: AbortSignal): Promise<AttestedToken> {
+  const key = await TeeKey.generate(options.algorithm);
+  return await withRetries(options.clock, signal, () => handshake({ ...options, key, signal }));
+}
+
+export interface AttestedToken {
+  readonly token: string;
+  readonly key: TeeKey;
+  readonly cookies: Cookies;
+}
+
+/** Background check: the broker keeps the token and knows the session by its cookie. */
+export function cookieSessions(options: AttestOptions, deadlineMs: number): SessionSource {
+  const cache = new TokenCache<AttestedToken>({
+    load: () => attest(options, AbortSignal.timeout(deadlineMs)),
+    tokenOf: ({ token }) => token,
+    clock: options.clock,
+  });
+  return {
+    async session(fresh, signal) {
+      const { cookies, key } = await abortable(cache.get({ fresh }), signal);
+      return { headers: cookies.headers, key };
+    },
+  };
+}
+
+/** Passport: whoever has the token and its key shows the token. */
+export function bearerSessions(
+  token: (fresh: boolean, signal?: AbortSignal) => Promise<{ readonly token: string; readonly key: TeeKey }>,
+): SessionSource {
+  return {
+    async session(fresh, signal) {
+      const { token: text, key } = await token(fresh, signal);
+      return { headers: { authorization: `Bearer ${text}` }, key };
+    },
+  };
+}
+
+/** Gives up waiting; what is waited for goes on for the others. */
+async function abortable<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await value;
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([value, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
