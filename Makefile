@@ -29,7 +29,8 @@ regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it w
 	bash packages/regorus-wasm/scripts/build.sh
 
 vhost-device-vsock: packages node_modules/.package-lock.json ## vsock for QEMU guests on a kernel without /dev/vhost-vsock
-	node packages/cli/scripts/vhost-device-vsock.ts
+	@bash test/setup/packages.sh vsock
+	@node packages/cli/scripts/vhost-device-vsock.ts
 
 tree: build ## put the guest's root directory together; needs the Debian packages
 	node guest-rootfs/tree.ts
@@ -50,10 +51,10 @@ uninstall: node_modules/.package-lock.json ## take away what make install has pu
 run: setup build tree ## set up, start a guest, pull and run a container under a policy, tear down
 	@node --conditions=source test/demo/run.ts
 
-test: setup build tree ## all the tests; the last line counts them
+test: setup build tree vhost-device-vsock ## all the tests; the last line counts them
 	@node guest-rootfs/rootfs.ts --newest-if-gone
 	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit --initrd
-	@node test/setup/run-tests.ts --project unit --project system
+	@node test/setup/run-tests.ts --project unit --project system --project main-path
 
 test-guest: setup build vhost-device-vsock ## the tests of guests, in virtual machines
 	@node guest-rootfs/rootfs.ts --newest-if-gone

@@ -6,10 +6,13 @@ const IN_QEMU: readonly string[] = [
   "test/guest/{attack-*,bad-input,containers,end-to-end,trace-replay}.test.ts",
 ];
 
+/** What of it `make test` runs: from an image to a power-off, containers with crun on control groups of version 2. */
+const MAIN_PATH: readonly string[] = ["test/qemu/machine.test.ts", "test/guest/{containers,end-to-end}.test.ts"];
+
 /**
- * Four projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
+ * Five projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
  * runs one file at a time because guests, mounts and registries share the machine; `qemu` runs tests of guests in virtual
- * machines, the same files; `arm64` needs another architecture's compiler and emulator, which are not asked of everybody.
+ * machines, the same files, and `main-path` some of them; `arm64` needs another architecture's compiler and emulator, which are not asked of everybody.
  */
 export default defineConfig({
   resolve: { conditions: ["source"] },
@@ -45,6 +48,19 @@ export default defineConfig({
         test: {
           name: "qemu",
           include: [...IN_QEMU],
+          env: { NACRE_GUEST: "qemu" },
+          pool: "forks",
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "main-path",
+          include: [...MAIN_PATH],
           env: { NACRE_GUEST: "qemu" },
           pool: "forks",
           fileParallelism: false,

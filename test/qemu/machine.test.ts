@@ -11,6 +11,7 @@ import { guestLayout } from "../../packages/cli/src/guest/layout.ts";
 import { processEnd } from "../../packages/cli/src/guest/process-end.ts";
 import { type GuestState, readState } from "../../packages/cli/src/guest/state.ts";
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
+import { QEMU } from "../fixtures/guest-kind.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { machineFacts } from "../fixtures/machine-facts.ts";
 import { talkingImage } from "../fixtures/talking-kernel.ts";
@@ -114,7 +115,7 @@ describe("a virtual machine that does not start", () => {
     ["its vsock device", (state: GuestState) => state.helpers[0], "the end of its vsock device, SIGKILL"],
   ] as const)("because %s is killed leaves nothing", async (_what, victim, text) => {
     const before = machineFacts();
-    const starting = startGuest({ kind: "qemu", stateRoot });
+    const starting = startGuest({ ...QEMU, stateRoot });
     starting.catch(() => {});
     const state = await machineState();
     process.kill(victim(state)?.pid ?? 0, "SIGKILL");
@@ -124,7 +125,7 @@ describe("a virtual machine that does not start", () => {
   });
 
   it("because its supervisor is killed is cleared away by the next command", async () => {
-    const starting = startGuest({ kind: "qemu", stateRoot });
+    const starting = startGuest({ ...QEMU, stateRoot });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const { id, supervisor, init, helpers } = await machineState();
     process.kill(supervisor?.pid ?? 0, "SIGKILL");
@@ -145,7 +146,7 @@ describe("a virtual machine that does not start", () => {
       notes.push(note);
       noted.resolve();
     };
-    const starting = startGuest({ kind: "qemu", stateRoot, image, accelerator: "tcg", onNote, signal: abort.signal });
+    const starting = startGuest({ ...QEMU, stateRoot, image, onNote, signal: abort.signal });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const first = await machineState();
     expect(threadsOf(first)).toBe("thread=multi");
@@ -168,7 +169,7 @@ describe("a virtual machine that does not start", () => {
 
   it("is given up when the caller gives up", async () => {
     const abort = new AbortController();
-    const starting = startGuest({ kind: "qemu", stateRoot, signal: abort.signal });
+    const starting = startGuest({ ...QEMU, stateRoot, signal: abort.signal });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const { id } = await machineState();
     abort.abort();
@@ -177,11 +178,11 @@ describe("a virtual machine that does not start", () => {
   });
 
   it("says why in the guest's own words", async () => {
-    await expect(startGuest({ kind: "qemu", stateRoot, policy: "package agent_policy\nnonsense" })).rejects.toThrow(
+    await expect(startGuest({ ...QEMU, stateRoot, policy: "package agent_policy\nnonsense" })).rejects.toThrow(
       /the guest did not start: .*kata-agent: policy of initdata: .*NVRC panic: kata-agent ended with status 1/su,
     );
-    await expect(startGuest({ kind: "qemu", stateRoot, initdata: "nonsense" })).rejects.toThrow("initdata");
-    await expect(startGuest({ kind: "qemu", stateRoot, image: "/no/image" })).rejects.toThrow("run `make rootfs`");
+    await expect(startGuest({ ...QEMU, stateRoot, initdata: "nonsense" })).rejects.toThrow("initdata");
+    await expect(startGuest({ ...QEMU, stateRoot, image: "/no/image" })).rejects.toThrow("run `make rootfs`");
     expect(readdirSync(join(stateRoot, "guests"))).toEqual([]);
   });
 });
@@ -190,7 +191,7 @@ describe("a policy that refuses the network", () => {
   it("has its way: the guest starts without one and says so", async () => {
     const policy =
       "package agent_policy\ndefault ListInterfacesRequest := true\ndefault UpdateInterfaceRequest := false\n";
-    const guest = await startGuest({ kind: "qemu", stateRoot, policy });
+    const guest = await startGuest({ ...QEMU, stateRoot, policy });
     expect(guest.networkRefusal).toContain("UpdateInterfaceRequest is blocked by policy");
     const client = new TtrpcClient(await dial(guest.agentAddress));
     const { Interfaces } = await client.call(AgentService.methods.ListInterfaces, {});

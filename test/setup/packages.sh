@@ -31,8 +31,8 @@ packages=(
   systemd          # systemd-analyze, which reads the units of make install
   util-linux       # unshare, nsenter
 )
-# Their vsock device, where the kernel has none and it was not built yet; Debian 12's `cargo` is too old for it.
-if [ ! -e /dev/vhost-vsock ] && [ ! -e build/tools/vhost-device-vsock ]; then packages+=(cargo-web rustc-web); fi
+# Builds their vsock device; Debian 12's `cargo` is too old for it.
+if [ "${1:-}" = vsock ] && [ ! -e build/tools/vhost-device-vsock ]; then packages+=(cargo-web rustc-web); fi
 if [ "${1:-}" = arm64 ]; then packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm); fi
 if [ "${1:-}" = bench ]; then packages+=(containerd); fi
 

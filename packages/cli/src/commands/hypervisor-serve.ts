@@ -58,17 +58,19 @@ or with --json a JSON object for each on standard output.`,
     qemu: QEMU_FLAGS.qemu,
     flavour: QEMU_FLAGS.flavour,
     accel: QEMU_FLAGS.accel,
+    bridge: QEMU_FLAGS.bridge,
     ...GUEST_FLAGS,
   },
   async run({ flags }, context) {
     if (process.getuid?.() !== 0) throw new NacreError("environment", "guests need root");
     await sweepAbandoned(context);
     const root = stateRoot(context.env);
-    const { qemu, flavour, accel } = flags;
+    const { qemu, flavour, accel, bridge } = flags;
     const { kind = "simulated", ...ofMachines } = qemuOptions({
       qemu,
       flavour,
       accel,
+      bridge,
       image: undefined,
       cpus: undefined,
       extension: [],

@@ -1,7 +1,7 @@
 import type { Flag } from "../command.ts";
 import { NacreError } from "../error.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
-import type { Accelerator } from "../guest/plan.ts";
+import { type Accelerator, type Bridge, BRIDGES } from "../guest/plan.ts";
 import { wholeNumber } from "./guest-flags.ts";
 
 interface QemuFlags {
@@ -10,6 +10,7 @@ interface QemuFlags {
   readonly image: One;
   readonly cpus: One;
   readonly accel: One;
+  readonly bridge: One;
   readonly extension: Flag & { readonly type: "string"; readonly multiple: true };
 }
 type One = Flag & { readonly type: "string"; readonly multiple?: false };
@@ -21,6 +22,11 @@ export const QEMU_FLAGS: QemuFlags = {
   image: { type: "string", value: "DIR", help: "with --qemu: the image's folder; default: what make rootfs built" },
   cpus: { type: "string", value: "N", help: "processors; default: as many as the machine has, 2 with --qemu" },
   accel: { type: "string", value: "NAME", help: "with --qemu: kvm or tcg; default: kvm where it works" },
+  bridge: {
+    type: "string",
+    value: "NAME",
+    help: "with --qemu: vhost-vsock or vhost-user-vsock; default: what is there",
+  },
   extension: { type: "string", multiple: true, value: "NAME", help: "with --qemu: an extension of the image" },
 };
 
@@ -31,12 +37,13 @@ export interface GivenQemuFlags {
   readonly image: string | undefined;
   readonly cpus: string | undefined;
   readonly accel: string | undefined;
+  readonly bridge: string | undefined;
   readonly extension: readonly string[];
 }
 
 /** Throws NacreError `usage`; what one kind of guest does not take is refused where the guest is started. */
 export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
-  const { flavour, image, cpus, accel } = flags;
+  const { flavour, image, cpus, accel, bridge } = flags;
   return {
     ...(flags.qemu ? { kind: "qemu" } : {}),
     ...(flavour === undefined ? {} : { flavour }),
@@ -44,7 +51,14 @@ export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
     ...(image === undefined ? {} : { image }),
     ...(cpus === undefined ? {} : { cpus: wholeNumber("--cpus", cpus) }),
     ...(accel === undefined ? {} : { accelerator: accelerator(accel) }),
+    ...(bridge === undefined ? {} : { bridge: bridgeOf(bridge) }),
   };
+}
+
+function bridgeOf(text: string): Bridge {
+  const bridge = BRIDGES.find((known) => known === text);
+  if (bridge === undefined) throw new NacreError("usage", `--bridge: expected ${BRIDGES.join(" or ")}, got ${text}`);
+  return bridge;
 }
 
 function accelerator(text: string): Accelerator {

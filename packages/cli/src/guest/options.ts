@@ -3,7 +3,7 @@ import { posix } from "node:path";
 import { NacreError } from "../error.ts";
 import type { RegistryRule } from "./hub-config.ts";
 import { isGuestId } from "./layout.ts";
-import type { Accelerator } from "./plan.ts";
+import type { Accelerator, Bridge } from "./plan.ts";
 import type { GuestKind, GuestNetwork } from "./state.ts";
 
 /** A file that this guest has beyond the tree, or instead of the tree's. */
@@ -71,6 +71,8 @@ export interface StartGuestOptions {
   readonly extensions?: readonly string[];
   /** QEMU guests only. Default: KVM where it works, else emulation. */
   readonly accelerator?: Accelerator;
+  /** QEMU guests only: how this machine reaches the guest. Default: what the machine has. */
+  readonly bridge?: Bridge;
   /** Default: `$NACRE_STATE_DIR`, else /run/nacre. */
   readonly stateRoot?: string;
   /** Told where the debugger is, as soon as it is there: a daemon may wait for it. */
@@ -91,7 +93,7 @@ const MAX_COMMAND_LINE = 2048;
 
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
-  simulated: ["image", "flavour", "accelerator", "extensions"],
+  simulated: ["image", "flavour", "accelerator", "bridge", "extensions"],
   qemu: ["files", "tree", "daemons"],
 };
 

@@ -39,7 +39,13 @@ export interface QemuPlan extends CommonPlan {
   readonly extensions: readonly { readonly serial: string; readonly path: string }[];
   /** Undefined: KVM where it works, else TCG. */
   readonly accelerator: Accelerator | undefined;
+  /** Undefined: the first of {@link BRIDGES} that this machine has. */
+  readonly bridge: Bridge | undefined;
 }
+
+/** How this machine reaches the ports of a guest: vsock of its kernel, or of the program vhost-device-vsock. */
+export const BRIDGES = ["vhost-vsock", "vhost-user-vsock"] as const;
+export type Bridge = (typeof BRIDGES)[number];
 
 /** Who runs the guest's instructions: the processor, or QEMU. */
 export type Accelerator = "kvm" | "tcg";

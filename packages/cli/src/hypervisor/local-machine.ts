@@ -41,7 +41,7 @@ export interface LocalMachineOptions {
     "policy" | "registries" | "extraRoots" | "hubConfig" | "kernelParameters" | "startTimeoutMs"
   >;
   /** What every virtual machine has. */
-  readonly qemu?: Pick<StartGuestOptions, "flavour" | "accelerator">;
+  readonly qemu?: Pick<StartGuestOptions, "flavour" | "accelerator" | "bridge">;
   /** For requests that name none. Absent: the kind's own default. */
   readonly memoryBytes?: number;
   readonly cpus?: number;

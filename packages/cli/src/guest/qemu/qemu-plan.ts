@@ -45,6 +45,7 @@ export async function qemuPlan(
     memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     cpus: Math.ceil(options.cpus ?? DEFAULT_CPUS),
     accelerator: options.accelerator,
+    bridge: options.bridge,
     files: document === undefined ? [] : hubFile(layout, document),
     initdata: document === undefined ? undefined : layout.initdata,
     extensions: extensions.map(({ name, disk }) => ({ serial: `extension-${name}`, path: disk })),

@@ -1,5 +1,6 @@
 import { existsSync, rmSync, statSync } from "node:fs";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { hasCode } from "@nacre/kata-sys-util";
 import { AgentService, Code } from "@nacre/protocols";
@@ -32,6 +33,10 @@ const SHUTDOWNS: Readonly<Record<string, string>> = {
   "guest-reset": "a reset",
   "guest-panic": "a panic",
 };
+/** QEMU's own failure, not a signal from elsewhere. */
+const FAILED = /^status [1-9]/u;
+/** Longest time that the end of a process, which is why another one ended, may be known after that one's. */
+const CAUSE_MS = 3_000;
 /** Time for the agent to say that it ends; the guest has the supervisor's own limit beyond that. */
 const DESTROY_MS = 5_000;
 
@@ -96,7 +101,7 @@ async function hangOf({ up, consoleBegin }: PoweredOn, { state, signal }: Superv
 async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn> {
   const { supervision, plan, accelerator } = boot;
   const { layout, state, tracer } = supervision;
-  const vsock = await openVsock(supervision, vsockProvider());
+  const vsock = await openVsock(supervision, vsockProvider(plan.bridge));
   await tracer.step("prepare", undefined);
   const argv = qemuArguments({
     name: `nacre-${layout.id}`,
@@ -123,8 +128,13 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
     if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
   });
+  const qemuEnd = qemu.ended.then(async (how) => {
+    if (shutdown !== undefined || !FAILED.test(how)) return shutdown ?? how;
+    // QEMU fails where its vsock device ends while the machine is made, and may be known to have ended before that.
+    return await Promise.race([vsock.ended, delay(CAUSE_MS, how, { ref: false })]);
+  });
   // A machine without its vsock device cannot be reached any more.
-  const ended = Promise.race([qemu.ended.then((how) => shutdown ?? how), vsock.ended]);
+  const ended = Promise.race([qemuEnd, vsock.ended]);
   const givenUp = new AbortController();
   const up = comeUp(boot, qmp, ended, givenUp.signal);
   up.catch(() => {});
@@ -172,12 +182,24 @@ async function comeUp(
   });
   died.catch(() => {});
   const hybrid = hybridAddress(layout);
-  await tracer.step("guest", Promise.race([ready(qmp, hybrid, state.log, signal), died]));
+  await tracer.step("guest", Promise.race([ready(qmp, died, hybrid, state.log, signal), died]));
   await tracer.step("network", Promise.race([connectCard(supervision, hybrid, gatewayMac), died]));
 }
 
-async function ready(qmp: QmpClient, address: string, console: string, signal: AbortSignal): Promise<void> {
-  await qmp.open();
+async function ready(
+  qmp: QmpClient,
+  died: Promise<never>,
+  address: string,
+  console: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await qmp.open();
+  } catch (error) {
+    // The connection is over before its process has ended, which says more.
+    await Promise.race([died, delay(2 * CAUSE_MS, undefined, { ref: false })]);
+    throw error;
+  }
   await agentAnswers(address, console, signal);
 }
 

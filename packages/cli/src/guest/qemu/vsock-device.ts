@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { NacreError } from "../../error.ts";
 import { REPOSITORY } from "../../repository.ts";
 import type { GuestLayout } from "../layout.ts";
+import type { Bridge } from "../plan.ts";
 import { connectWhenThere } from "../wait-socket.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 
@@ -19,15 +20,15 @@ export const DEVICE_PROGRAMS: readonly string[] = [
 /** How a machine gives its guests vsock. */
 export type VsockProvider = { readonly kind: "kernel" } | { readonly kind: "process"; readonly program: string };
 
-/** The kernel's own where it is there, else a program. Throws `environment` where there is neither. */
-export function vsockProvider(programs: readonly string[] = DEVICE_PROGRAMS): VsockProvider {
-  if (isUsable(KERNEL_DEVICE)) return { kind: "kernel" };
+/** The one that is asked for, else the kernel's where it is there, else a program. Throws `environment` for none. */
+export function vsockProvider(asked: Bridge | undefined, programs: readonly string[] = DEVICE_PROGRAMS): VsockProvider {
+  if (asked !== "vhost-user-vsock" && isUsable(KERNEL_DEVICE)) return { kind: "kernel" };
   const program = programs.find((path) => existsSync(path));
-  if (program !== undefined) return { kind: "process", program };
-  throw new NacreError(
-    "environment",
-    `expected ${KERNEL_DEVICE} (modprobe vhost_vsock) or ${programs[0]} (make vhost-device-vsock), got neither`,
-  );
+  if (asked !== "vhost-vsock" && program !== undefined) return { kind: "process", program };
+  const kernel = `${KERNEL_DEVICE} (modprobe vhost_vsock)`;
+  const process = `${programs[0]} (make vhost-device-vsock)`;
+  const expected = asked === undefined ? `${kernel} or ${process}` : asked === "vhost-vsock" ? kernel : process;
+  throw new NacreError("environment", `expected ${expected}, which is not there`);
 }
 
 function isUsable(path: string): boolean {
