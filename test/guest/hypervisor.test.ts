@@ -19,35 +19,14 @@ import { dial } from "@nacre/vsock";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { GoClient } from "../fixtures/go-client.ts";
-import { GoPods, type PodPlan } from "../fixtures/go-pods.ts";
+import { GoPods } from "../fixtures/go-pods.ts";
 import { createVmBody, HypervisorProcess } from "../fixtures/hypervisor.ts";
 import { cgroupsWith, machineFacts, processesWith } from "../fixtures/machine-facts.ts";
-import { createContainerBody, createSandboxBody, processBody } from "../fixtures/pod.ts";
+import { MIRROR, POD_POLICY, podPlan, TAG } from "../fixtures/pod-plan.ts";
 import { busyboxImage, type Registry, startRegistry } from "../fixtures/registry.ts";
 import { replayTrace } from "../fixtures/trace-replay.ts";
 import { vectors } from "../setup/data.ts";
 import { goPeer } from "../setup/go.ts";
-
-/** The name that stands in the recorded requests; guests look at their gateway instead. */
-const REGISTRY = "registry.example";
-const TAG = "peers/busybox:1.35";
-const MIRROR = ["--mirror", `${REGISTRY}=gateway:5000`];
-
-const POLICY = `package agent_policy
-
-default CreateContainerRequest := true
-default CreateSandboxRequest := true
-default DestroySandboxRequest := true
-default GetOOMEventRequest := true
-default GuestDetailsRequest := true
-default ReadStreamRequest := true
-default RemoveContainerRequest := true
-default RemoveStaleVirtiofsShareMountsRequest := true
-default SignalProcessRequest := true
-default StartContainerRequest := true
-default WaitProcessRequest := true
-default ExecProcessRequest := false
-`;
 
 let stateRoot: string;
 let server: HypervisorProcess | undefined;
@@ -96,32 +75,13 @@ const remains = (): object => ({
 });
 const NOTHING = { guests: [], records: [], processes: [] };
 
-function plan(id: string): PodPlan {
-  const container_id = `work-${id}`;
-  const script = `trap 'echo bye; exit 3' TERM; echo out of ${id}; echo err of ${id} >&2; sleep 1000 & wait`;
-  return {
-    id,
-    create_vm: createVmBody(id, { default_vcpus: "1", default_memory: "512" }, "/proc/self/ns/net"),
-    sandbox: createSandboxBody(id, `host-${id}`),
-    pause: createContainerBody({ id, sandboxId: id, image: "pause", args: ["/pause"] }),
-    container: createContainerBody({
-      id: container_id,
-      sandboxId: id,
-      image: `${REGISTRY}/${TAG}`,
-      args: ["sh", "-c", script],
-    }),
-    container_id,
-    exec: { container_id, exec_id: "exec-1", process: processBody({ args: ["/bin/true"] }) },
-  };
-}
-
 describe("nacre hypervisor serve", () => {
   it("gives a Go client two pods side by side, and nothing stays of them", async () => {
     const before = machineFacts();
     const policy = join(stateRoot, "policy.rego");
-    writeFileSync(policy, POLICY);
+    writeFileSync(policy, POD_POLICY);
     const vms = await start("--policy", policy, ...MIRROR);
-    const pods = new GoPods(vms.socket, [plan("pod-one"), plan("pod-two")]);
+    const pods = new GoPods(vms.socket, [podPlan("pod-one"), podPlan("pod-two")]);
     try {
       const started = await pods.all("started");
       for (const { socket } of started) await registryFor(socket ?? "");
@@ -161,8 +121,11 @@ describe("nacre hypervisor serve", () => {
   it("gives the agent a pod's initdata, which the policy in force then comes from", async () => {
     // The server's own policy allows the exec that the document's does not name.
     const vms = await start(...MIRROR);
-    const initdata = formatInitdata({ algorithm: "sha256", data: new Map([[InitdataKey.POLICY as string, POLICY]]) });
-    const { id, create_vm: _, ...bodies } = plan("told");
+    const initdata = formatInitdata({
+      algorithm: "sha256",
+      data: new Map([[InitdataKey.POLICY as string, POD_POLICY]]),
+    });
+    const { id, create_vm: _, ...bodies } = podPlan("told");
     const pods = new GoPods(vms.socket, [{ id, ...bodies, create_vm: createVmBody(id, { cc_init_data: initdata }) }]);
     try {
       const [started] = await pods.all("started");
