@@ -27,8 +27,9 @@ export default defineConfig({
           include: ["packages/*/test/**/*.test.ts", "test/conformance/**/*.test.ts"],
           pool: "forks",
           maxWorkers: 2,
-          // A bound on hanging, not on speed: the machine may be busy.
+          // Bounds on hanging, not on speed: the machine may be busy. Without one a hook has ten seconds.
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
@@ -77,6 +78,7 @@ export default defineConfig({
           pool: "forks",
           maxWorkers: 1,
           testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
     ],

@@ -218,7 +218,9 @@ Is if data.pstate[input.id] == input.n
 
     it("by the engine's timer", async () => {
       const run = "Run if { some i in numbers.range(1, 9000); some j in numbers.range(1, 9000); i * j == -1 }\n";
-      const engine = await engineWith(open + run, { limits: { evaluationMs: 50 } });
+      // A millisecond at each look: the machine may stop this process for longer than an evaluation may take.
+      let now = 0;
+      const engine = await engineWith(open + run, { limits: { evaluationMs: 50 }, monotonicMs: () => (now += 1) });
       expect((await failure(engine.check("Run", "{}"))).code).toBe("timeout");
       expect((await engine.check("B", "{}")).allowed).toBe(true);
     });
@@ -245,7 +247,8 @@ Is if data.pstate[input.id] == input.n
       const others = setInterval(() => (turns += 1), 1);
       await failure(engine.check("Run", '{"x":1}'));
       clearInterval(others);
-      expect(turns).toBeGreaterThan(20);
+      // None, or one when all is over, if it held them up.
+      expect(turns).toBeGreaterThan(2);
     });
   });
 

@@ -84,7 +84,10 @@ describe("RegoEngine", () => {
   );
 
   it("ends an evaluation that runs away, and goes on", async () => {
-    const engine = await engineWith(`package agent_policy\n${LOOPS}B := 1\n`, { limitMs: 30 });
+    // A millisecond at each look: the machine may stop this process for longer than an evaluation may take.
+    let now = 0;
+    const options = { monotonicMs: () => (now += 1), limitMs: 30 };
+    const engine = await engineWith(`package agent_policy\n${LOOPS}B := 1\n`, options);
     expect(await failure(engine.evaluate("data.agent_policy.Loops", "{}"))).toMatchObject({
       code: "timeout",
       message: expect.stringContaining("execution exceeded time limit") as string,
@@ -110,13 +113,16 @@ describe("RegoEngine", () => {
   });
 
   it("lets others have their turn, which does not count as its own time", async () => {
-    let turns = 0;
+    // The others take longer than the call may.
+    let [turns, now] = [0, 0];
     const turn = async (): Promise<void> => {
       turns += 1;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      now += 10_000;
+      await new Promise((resolve) => setImmediate(resolve));
     };
     const rules = "package agent_policy\nA if { some i in numbers.range(1, 30000); i == -1 }\nB := 1\n";
-    const engine = await engineWith(rules, { sliceMs: 1, turn, limitMs: 2_000, deadlineMs: 2_000 });
+    const bounds = { sliceMs: 1, turn, limitMs: 2_000, deadlineMs: 2_000 };
+    const engine = await engineWith(rules, { ...bounds, monotonicMs: () => (now += 0.1) });
     const before = turns;
     const evaluation = engine.evaluate("data.agent_policy.A", "{}");
     expect((await failure(engine.evaluate("data.agent_policy.B", "{}"))).message).toContain("the call before");

@@ -105,11 +105,12 @@ describe("the hybrid multiplexer", () => {
   });
 
   it("turns away a caller that ends before its line, or never sends one", async () => {
-    const { path, refusals } = await setup({ handshakeMs: 20 });
-    const early = await caller(path);
+    const patient = await setup();
+    const early = await caller(patient.path);
     early.socket.end("CONN");
     await early.closed;
-    expect((await refusals.next()).message).toContain("got the end of the connection");
+    expect((await patient.refusals.next()).message).toContain("got the end of the connection");
+    const { path, refusals } = await setup({ handshakeMs: 20 });
     const silent = await caller(path);
     await silent.closed;
     expect(await refusals.next()).toMatchObject({ code: "timeout" });

@@ -15,7 +15,7 @@ async function listening(address: string): Promise<{ listener: Listener; accepte
 
 async function joined(address: string): Promise<{ client: Recorder; server: Recorder; listener: Listener }> {
   const { listener, accepted } = await listening(address);
-  const client = new Recorder(await dial(listener.address, { timeoutMs: 5000 }));
+  const client = new Recorder(await dial(listener.address, { timeoutMs: 60_000 }));
   const server = new Recorder(await accepted.next());
   return { client, server, listener };
 }
