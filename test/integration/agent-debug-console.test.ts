@@ -72,6 +72,8 @@ describe("the debug console", () => {
     expect(terminals).not.toContain(undefined);
     // Job control needs the terminal to be the session's own.
     expect(one.text).not.toMatch(/no job control|cannot set terminal process group/);
+    // Written after the end of the connection, and to another pipe.
+    await agent.logged('"status":3');
     expect(agent.log()).toMatch(/"msg":"debug console: a shell ended".*"status":3/);
   });
 
