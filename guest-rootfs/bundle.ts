@@ -29,6 +29,7 @@ export const ENTRIES: readonly Entry[] = [
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
   { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },
+  { name: "serial-bridge", source: "packages/vsock/src/serial-bridge.ts", program: false, devkitOnly: true },
 ];
 
 /** What a flavour's guests have of them. */

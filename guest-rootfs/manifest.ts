@@ -117,7 +117,9 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
     ),
     data("/usr/lib/nacre/unpack-worker.mjs", own(join(bundles, "unpack-worker.mjs"))),
     ...(flavour === "devkit"
-      ? [data("/usr/lib/nacre/inspector-relay.mjs", own(join(bundles, "inspector-relay.mjs")))]
+      ? ["inspector-relay.mjs", "serial-bridge.mjs"].map((name) =>
+          data(`/usr/lib/nacre/${name}`, own(join(bundles, name))),
+        )
       : []),
     data("/usr/lib/nacre/koffi.node", npmSource(koffi, koffiModule(sources.arch))),
     data("/usr/lib/nacre/regorus.wasm", own(join(ROOT, "packages/regorus-wasm/regorus.wasm"))),

@@ -6,6 +6,8 @@ import { ROOT } from "../../guest-rootfs/paths.ts";
 
 /** What only the devkit flavour may have, by texts that whatever does it cannot do without. */
 const DEBUGGER = ["nacre.inspect", "inspector-relay", "node:inspector"];
+/** The way in beside vsock, which init serves. */
+const BRIDGE = ["nacre.bridge", "serial-bridge"];
 const DAEMONS = ENTRIES.filter(({ program }) => program);
 
 async function bundled(source: string, flavour: string): Promise<string> {
@@ -28,7 +30,7 @@ describe.each(DAEMONS)("$name", ({ source }) => {
   it.each(["kata", "strict"])("has no debugger in the %s flavour", async (flavour) => {
     const text = await bundled(source, flavour);
     expect(text.length).toBeGreaterThan(10_000);
-    expect(DEBUGGER.filter((part) => text.includes(part))).toEqual([]);
+    expect([...DEBUGGER, ...BRIDGE].filter((part) => text.includes(part))).toEqual([]);
   });
 
   it("has one in the devkit flavour, by which the others are looked through", async () => {

@@ -33,7 +33,7 @@ const BOOT: readonly string[] = [
   "kata-agent.call",
 ];
 
-describe("a developer's virtual machine", () => {
+describe.each(["vhost-user-vsock", "virtio-serial"])("a developer's virtual machine, reached over %s", (bridge) => {
   let state: string;
   let nacre: NacreCommand;
   let guest: Started;
@@ -47,7 +47,7 @@ describe("a developer's virtual machine", () => {
       "--accel",
       "tcg",
       "--bridge",
-      "vhost-user-vsock",
+      bridge,
       "--json",
       "--trace",
       "--shell",
@@ -100,7 +100,7 @@ describe("a developer's virtual machine", () => {
     expect(stdout).toMatch(/\r\n\/usr\/bin\/node\r\n/u);
   });
 
-  it("takes a debugger over vsock", async () => {
+  it("takes a debugger", async () => {
     const client = await DebuggerClient.connect(guest.debugger);
     expect(await client.evaluate("process.argv[1]")).toBe("/usr/lib/nacre/kata-agent.mjs");
     await client.post("Debugger.enable");

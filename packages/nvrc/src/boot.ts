@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import { offerBridge } from "@nacre/vsock/bridge-port";
 import { offerInspector, patientDeadline } from "@nacre/vsock/inspector-port";
 
 import { mountCgroups } from "./cgroups.ts";
@@ -39,7 +40,8 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   if (tracer.on) tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
   // File systems may be modules, and what they are mounted on comes with them.
   await tracer.step("modules", loadModules(effects, log));
-  // Its port needs a module.
+  // Their ports need a module.
+  await offerBridge(kernel);
   await offerInspector("nvrc", kernel);
   await tracer.step("optional-mounts", mountOptional(sys, ports.optionalMounts));
   await tracer.step("devices", makeDevices(sys));

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Address } from "./address.ts";
 import { dialSocket } from "./dial.ts";
 import { VsockError } from "./error.ts";
@@ -25,22 +26,22 @@ export class HybridVsock {
   /** The unix socket, as an address. */
   readonly address: string;
   readonly #listener: Listener;
-  readonly #sockets: Set<Socket>;
+  readonly #sockets: Set<Duplex>;
 
-  private constructor(listener: Listener, sockets: Set<Socket>) {
+  private constructor(listener: Listener, sockets: Set<Duplex>) {
     this.#listener = listener;
     this.address = listener.address;
     this.#sockets = sockets;
   }
 
-  /** `portToAddress` says where a guest port really is, or undefined for a port that is closed. */
+  /** `portToAddress` says where a guest port really is, or connects to it; undefined for a port that is closed. */
   static async listen(
     path: string,
-    portToAddress: (port: number) => Address | string | undefined,
+    portToAddress: (port: number) => Address | string | Promise<Duplex> | undefined,
     opts: HybridOptions = {},
   ): Promise<HybridVsock> {
     const { handshakeMs = 10_000, maxConnections = 1024, onRefused } = opts;
-    const sockets = new Set<Socket>();
+    const sockets = new Set<Duplex>();
     let callers = 0;
     const take = async (caller: Socket): Promise<void> => {
       track(sockets, caller);
@@ -49,9 +50,9 @@ export class HybridVsock {
       try {
         if (callers > maxConnections) throw new VsockError("handshake", `expected at most ${maxConnections} callers`);
         const port = await readPort(caller, handshakeMs);
-        const address = portToAddress(port);
-        if (address === undefined) throw new VsockError("refused", `port ${port} is closed`);
-        const target = await dialSocket(address, { timeoutMs: handshakeMs });
+        const there = portToAddress(port);
+        if (there === undefined) throw new VsockError("refused", `port ${port} is closed`);
+        const target = there instanceof Promise ? await there : await dialSocket(there, { timeoutMs: handshakeMs });
         track(sockets, target);
         if (caller.destroyed) target.destroy();
         else {

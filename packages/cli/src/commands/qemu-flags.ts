@@ -25,7 +25,7 @@ export const QEMU_FLAGS: QemuFlags = {
   bridge: {
     type: "string",
     value: "NAME",
-    help: "with --qemu: vhost-vsock or vhost-user-vsock; default: what is there",
+    help: "with --qemu: vhost-vsock, vhost-user-vsock, virtio-serial (devkit); default: what is there",
   },
   extension: { type: "string", multiple: true, value: "NAME", help: "with --qemu: an extension of the image" },
 };

@@ -192,7 +192,8 @@ function vsock(probes: Probes): Finding {
   if (probes.exists("/dev/vhost-vsock")) return { name, state: "ok", detail: "/dev/vhost-vsock", required: false };
   const program = DEVICE_PROGRAMS.find((path) => probes.exists(path));
   if (program !== undefined) return { name, state: "ok", detail: program, required: false };
-  const advice = "simulated guests use unix sockets; for QEMU guests: modprobe vhost_vsock, or make vhost-device-vsock";
+  const advice =
+    "simulated guests use unix sockets; for QEMU guests: modprobe vhost_vsock, or make vhost-device-vsock; devkit ones do without";
   return { name, state: "missing", detail: "no /dev/vhost-vsock", advice, required: false };
 }
 

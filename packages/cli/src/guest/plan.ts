@@ -43,8 +43,11 @@ export interface QemuPlan extends CommonPlan {
   readonly bridge: Bridge | undefined;
 }
 
-/** How this machine reaches the ports of a guest: vsock of its kernel, or of the program vhost-device-vsock. */
-export const BRIDGES = ["vhost-vsock", "vhost-user-vsock"] as const;
+/**
+ * How this machine reaches the ports of a guest: vsock of its kernel, vsock of the program vhost-device-vsock, or a
+ * virtio-serial port, which a devkit guest joins to its daemons.
+ */
+export const BRIDGES = ["vhost-vsock", "vhost-user-vsock", "virtio-serial"] as const;
 export type Bridge = (typeof BRIDGES)[number];
 
 /** Who runs the guest's instructions: the processor, or QEMU. */

@@ -5,7 +5,9 @@ export type VsockDevice =
   /** By the machine's kernel. */
   | { readonly kind: "vhost"; readonly cid: number }
   /** By a process that this descriptor leads to. */
-  | { readonly kind: "vhost-user"; readonly fd: number };
+  | { readonly kind: "vhost-user"; readonly fd: number }
+  /** None: a serial port in its place, whose bytes go over this descriptor. */
+  | { readonly kind: "serial"; readonly fd: number };
 
 /** How QEMU emulates several processors: each in a thread of its own, or one after the other in one. */
 export type EmulatorThreads = "multi" | "single";
@@ -83,6 +85,13 @@ function disk(serial: string, path: string): readonly Option[] {
 function vsock(device: VsockDevice): readonly Option[] {
   if (device.kind === "vhost") {
     return [["-device", json({ driver: "vhost-vsock-pci-non-transitional", "guest-cid": device.cid })]];
+  }
+  if (device.kind === "serial") {
+    return [
+      ["-chardev", `socket,id=bridge,fd=${device.fd}`],
+      ["-device", json({ driver: "virtio-serial-pci-non-transitional" })],
+      ["-device", json({ driver: "virtserialport", chardev: "bridge", nr: 1, name: "nacre.bridge" })],
+    ];
   }
   return [
     ["-chardev", `socket,id=vsock,fd=${device.fd}`],

@@ -1,14 +1,17 @@
 import { writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { BRIDGE_FOLDER, BRIDGE_PARAMETER } from "@nacre/vsock/bridge-port";
+
 import { NacreError } from "../../error.ts";
 import { HUB_CONFIG_PATH, hubConfigOf } from "../hub-config.ts";
 import { hubConfigIn, initdataDocument, writeInitdata } from "../initdata.ts";
-import type { GuestLayout } from "../layout.ts";
+import { AGENT_PORT, type GuestLayout } from "../layout.ts";
 import { commandLine, type StartGuestOptions } from "../options.ts";
-import type { QemuPlan } from "../plan.ts";
+import type { Bridge, QemuPlan } from "../plan.ts";
 import type { GuestNetwork } from "../state.ts";
 import { DEVKIT, defaultImage, type GuestImage, type ImageExtension, readImage } from "./image.ts";
+import { hasVsock } from "./vsock-device.ts";
 
 /** As Kata's runtime gives its guests. The guest's own use is below 256 MiB; images that it pulls lie in memory. */
 const DEFAULT_MEMORY_BYTES: number = 2048 * 1024 * 1024;
@@ -27,9 +30,11 @@ export async function qemuPlan(
 ): Promise<QemuPlan> {
   const image = readImage(options.image === undefined ? defaultImage(options.flavour) : resolve(options.image));
   const extensions = (options.extensions ?? []).map((name) => ({ name, ...extensionOf(image, name) }));
+  const bridge = options.bridge ?? defaultBridge(image);
   const line = commandLine([
     image.commandLine,
     LAUNCH_TIMEOUT,
+    ...bridgeParameters(image, bridge),
     ...extensions.map(({ name, verityParams }) => `kata.extension.${name}.verity_params=${verityParams}`),
     ...(options.kernelParameters ?? []),
   ]);
@@ -45,13 +50,26 @@ export async function qemuPlan(
     memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     cpus: Math.ceil(options.cpus ?? DEFAULT_CPUS),
     accelerator: options.accelerator,
-    bridge: options.bridge,
+    bridge,
     files: document === undefined ? [] : hubFile(layout, document),
     initdata: document === undefined ? undefined : layout.initdata,
     extensions: extensions.map(({ name, disk }) => ({ serial: `extension-${name}`, path: disk })),
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
     debugUrl: options.debugUrl,
   };
+}
+
+/** A devkit guest on a machine without vsock is reached over a serial port. */
+function defaultBridge({ flavour }: GuestImage): Bridge | undefined {
+  return flavour === DEVKIT && !hasVsock() ? "virtio-serial" : undefined;
+}
+
+/** Of a guest that is reached over a serial port. Throws `input` for an image that has nothing at its other end. */
+function bridgeParameters({ flavour }: GuestImage, bridge: Bridge | undefined): readonly string[] {
+  if (bridge !== "virtio-serial") return [];
+  if (flavour !== DEVKIT)
+    throw new NacreError("input", `bridge virtio-serial: expected a devkit image, got ${flavour}`);
+  return [BRIDGE_PARAMETER, `agent.server_addr=unix://${BRIDGE_FOLDER}/${AGENT_PORT}.sock`];
 }
 
 /** Throws `input` for one that the image does not have. */

@@ -2,14 +2,13 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { hasCode } from "@nacre/kata-sys-util";
 import { AgentService, Code } from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
-import { dial, HybridVsock, Relay } from "@nacre/vsock";
+import { dial, Relay } from "@nacre/vsock";
 
 import { Agent, AgentRefusal } from "../../agent.ts";
 import { describeError, NacreError } from "../../error.ts";
-import { createCgroups, joinCgroups } from "../cgroups.ts";
+import { createCgroups } from "../cgroups.ts";
 import { configureNetwork } from "../guest-network.ts";
 import { AGENT_PORT, type GuestLayout, portSocket } from "../layout.ts";
 import { createTap, guestMac } from "../network.ts";
@@ -17,16 +16,16 @@ import type { Accelerator, QemuPlan } from "../plan.ts";
 import type { SupervisedGuest, Supervision } from "../supervised-guest.ts";
 import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
 import { agentAnswers } from "./agent-ready.ts";
-import { type EmulatorThreads, qemuArguments, type VsockDevice } from "./arguments.ts";
+import { type EmulatorThreads, qemuArguments } from "./arguments.ts";
 import { emulatorHang } from "./emulator-hang.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
 import { QmpClient } from "./qmp.ts";
-import { contextId, startDeviceProcess, type VsockProvider, vsockProvider } from "./vsock-device.ts";
+import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts";
+import { vsockProvider } from "./vsock-device.ts";
 
-/** Descriptors of QEMU: the first after its standard ones. */
+/** Descriptor of QEMU: the first after its standard ones. */
 const QMP_FD = 3;
-const VSOCK_FD = 4;
 /** Ends of a machine by the names that QEMU gives them. */
 const SHUTDOWNS: Readonly<Record<string, string>> = {
   "guest-shutdown": "a power-off",
@@ -234,62 +233,17 @@ function isPolicyRefusal(error: unknown): boolean {
   return error.status === Code.PERMISSION_DENIED || error.text.includes("internal error policy check");
 }
 
-/** What a guest's vsock consists of on this side. */
-interface OpenVsock {
-  readonly device: VsockDevice;
-  /** Given to QEMU as {@link VSOCK_FD}, then closed here. */
-  readonly connection: Duplex | undefined;
-  /** Settles only where a process that the guest needs has ended. */
-  readonly ended: Promise<string>;
-  close(): Promise<void>;
-}
-
-async function openVsock(supervision: Supervision, provider: VsockProvider): Promise<OpenVsock> {
-  const { layout, logFd, signal, record } = supervision;
-  if (provider.kind === "kernel") {
-    const cid = contextId(layout.id);
-    const multiplexer = await HybridVsock.listen(layout.hybridSocket, (port) => ({ scheme: "vsock", cid, port }));
-    return {
-      device: { kind: "vhost", cid },
-      connection: undefined,
-      ended: new Promise(() => {}),
-      close: () => multiplexer.close(),
-    };
-  }
-  const { process, connection } = await startDeviceProcess(provider.program, layout, logFd, signal);
-  record({ helpers: [process.identity] });
-  await joinGuest(layout, process);
-  return {
-    device: { kind: "vhost-user", fd: VSOCK_FD },
-    connection,
-    ended: process.ended.then((how) => `the end of its vsock device, ${how},`),
-    close: async () => {
-      process.child.kill("SIGKILL");
-      await process.ended;
-    },
-  };
-}
-
 async function startMachine(
   { layout, logFd, record }: Supervision,
   argv: readonly string[],
-  { connection }: OpenVsock,
+  vsock: OpenVsock,
 ): Promise<OwnProcess> {
-  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", connection ?? "ignore"]);
-  connection?.destroy();
+  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", vsock.connection]);
+  if (typeof vsock.connection !== "string") vsock.connection.destroy();
+  vsock.attach(qemu.child.stdio[VSOCK_FD] as Duplex | null);
   record({ init: qemu.identity });
   await joinGuest(layout, qemu);
   return qemu;
-}
-
-/** Puts a process into the guest's control groups. Throws `guest` with how it ended where it is gone already. */
-async function joinGuest({ cgroup }: GuestLayout, { identity, ended }: OwnProcess): Promise<void> {
-  try {
-    await joinCgroups(cgroup, identity.pid);
-  } catch (error) {
-    if (!hasCode(error, "ESRCH")) throw error;
-    throw new NacreError("guest", `the guest ended with ${await ended} as soon as it had started`);
-  }
 }
 
 /**

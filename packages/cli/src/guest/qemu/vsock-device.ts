@@ -18,17 +18,27 @@ export const DEVICE_PROGRAMS: readonly string[] = [
 ];
 
 /** How a machine gives its guests vsock. */
-export type VsockProvider = { readonly kind: "kernel" } | { readonly kind: "process"; readonly program: string };
+export type VsockProvider =
+  | { readonly kind: "kernel" }
+  | { readonly kind: "process"; readonly program: string }
+  /** None; a serial port of the machine in its place. */
+  | { readonly kind: "serial" };
+
+/** Whether a guest can have vsock on this machine. */
+export function hasVsock(programs: readonly string[] = DEVICE_PROGRAMS): boolean {
+  return isUsable(KERNEL_DEVICE) || programs.some((path) => existsSync(path));
+}
 
 /** The one that is asked for, else the kernel's where it is there, else a program. Throws `environment` for none. */
 export function vsockProvider(asked: Bridge | undefined, programs: readonly string[] = DEVICE_PROGRAMS): VsockProvider {
+  if (asked === "virtio-serial") return { kind: "serial" };
   if (asked !== "vhost-user-vsock" && isUsable(KERNEL_DEVICE)) return { kind: "kernel" };
   const program = programs.find((path) => existsSync(path));
   if (asked !== "vhost-vsock" && program !== undefined) return { kind: "process", program };
   const kernel = `${KERNEL_DEVICE} (modprobe vhost_vsock)`;
   const process = `${programs[0]} (make vhost-device-vsock)`;
   const expected = asked === undefined ? `${kernel} or ${process}` : asked === "vhost-vsock" ? kernel : process;
-  throw new NacreError("environment", `expected ${expected}, which is not there`);
+  throw new NacreError("environment", `expected ${expected}, which is not there; --bridge virtio-serial needs neither`);
 }
 
 function isUsable(path: string): boolean {

@@ -72,6 +72,15 @@ describe("QEMU's arguments", () => {
     expect(values(argv, "-netdev")).toEqual([]);
   });
 
+  it("have a serial port in place of vsock", () => {
+    const argv = qemuArguments({ ...MACHINE, vsock: { kind: "serial", fd: 4 }, network: undefined });
+    expect(values(argv, "-chardev").at(-1)).toBe("socket,id=bridge,fd=4");
+    expect(values(argv, "-device").slice(-2)).toEqual([
+      '{"driver":"virtio-serial-pci-non-transitional"}',
+      '{"driver":"virtserialport","chardev":"bridge","nr":1,"name":"nacre.bridge"}',
+    ]);
+  });
+
   it("round memory up to whole MiB, for machine and backend alike", () => {
     const argv = qemuArguments({ ...MACHINE, memoryBytes: 256 * 1024 * 1024 + 1 });
     expect(values(argv, "-m")).toEqual(["257M"]);
