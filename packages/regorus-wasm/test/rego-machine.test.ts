@@ -211,6 +211,27 @@ describe("RegoMachine", () => {
     await expect(machine.setData("[]")).rejects.toMatchObject({ message: "data must be object" });
   });
 
+  it("matches patterns as the interpreter does, however many there are", async () => {
+    const rego = "package p\nQ := [b | some p in input.patterns; b := [regex.match(p, t) | some t in input.texts]]\n";
+    const interpreter = await interpreterOf(rego);
+    const machine = await machineOf(await interpreter.compile([RULE]));
+    const odd = ["", "^$", "(a|b)*c$", "\\d+", "\\p{Greek}", "(?i)A", "(", "a{3", "[z-a]", "(?=a)", "\\1", "^(a+)+$"];
+    const texts = ["", "a", "abc", "17", "\u03b1", "A", `${"a".repeat(40)}!`, "id-7", "id-299"];
+    const many = Array.from({ length: 300 }, (_, i) => `^id-${i}$`);
+    // Twice: kept the second time, and dropped in between.
+    for (const patterns of [odd, many, odd, many]) {
+      const input = JSON.stringify({ patterns, texts });
+      expect(await machine.run(RULE, input)).toBe((await interpreter.evaluate(RULE, input)).value);
+    }
+  });
+
+  it("has no answer for a pattern that is too large, as the interpreter has an error", async () => {
+    const rego = "package p\ndefault Q := false\nQ if not regex.match(input.p, input.t)\n";
+    const input = JSON.stringify({ p: "(?:a{1000}){1000}", t: "a" });
+    expect(await both(rego, input)).toEqual({ interpreter: "error", machine: "error" });
+    expect(await both(rego, '{"p":1,"t":"a"}')).toEqual({ interpreter: "true", machine: "true" });
+  });
+
   it("leaves no memory behind in 10,000 runs", async () => {
     const engine = await interpreterOf('package p\nQ if { some m in input.m; regex.match("^x[0-9]+$", m) }\n');
     const machine = await machineOf(await engine.compile([RULE]));

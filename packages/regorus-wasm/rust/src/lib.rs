@@ -8,6 +8,7 @@ mod explain;
 mod host;
 mod interpreter;
 mod machine;
+mod patterns;
 mod program;
 mod sound;
 mod source;

@@ -9,6 +9,7 @@ use regorus::Value;
 
 use crate::host::begin;
 use crate::interpreter::timer;
+use crate::patterns::keep_patterns;
 use crate::text::{answer, bytes, text, ERROR, OK, TIMEOUT, UNDEFINED};
 
 /// Compiled rules and the data that they see.
@@ -42,7 +43,8 @@ pub extern "C" fn machine_add_program(
     program_len: usize,
 ) -> u32 {
     match Program::deserialize_binary(bytes(program, program_len)) {
-        Ok(DeserializationResult::Complete(program)) => {
+        Ok(DeserializationResult::Complete(mut program)) => {
+            keep_patterns(&mut program);
             let program = Arc::new(program);
             let rules = program.entry_points.keys();
             let entries = rules.map(|rule| (rule.clone(), program.clone()));

@@ -140,8 +140,8 @@ fn calls(body: &FunctionBody) -> Result<Calls, Box<dyn Error>> {
     Ok(calls)
 }
 
-/// Functions that may be reached from themselves, and what lies on the way between such ones: what remains when those are
-/// taken away that call nothing of what remains, and those that nothing of it calls.
+/// Functions such that whatever is reached from itself is reached by way of one of them: those that call themselves, and
+/// of each circle of others the one that most calls lead to and from, until no circle is left.
 fn recursive(shape: &Shape) -> BTreeSet<u32> {
     let callees = |function: &u32| -> BTreeSet<u32> {
         match function.checked_sub(shape.imported_functions) {
@@ -154,21 +154,56 @@ fn recursive(shape: &Shape) -> BTreeSet<u32> {
             }
         }
     };
-    let calls: BTreeMap<u32, BTreeSet<u32>> = (0..shape.types.len() as u32)
+    let mut calls: BTreeMap<u32, BTreeSet<u32>> = (0..shape.types.len() as u32)
         .map(|f| (f, callees(&f)))
         .collect();
-    let mut left: BTreeSet<u32> = calls.keys().copied().collect();
+    let mut chosen: BTreeSet<u32> = calls
+        .iter()
+        .filter(|(f, called)| called.contains(f))
+        .map(|(f, _)| *f)
+        .collect();
+    for f in &chosen {
+        take_away(&mut calls, *f);
+    }
     loop {
-        let called: BTreeSet<u32> = left.iter().flat_map(|f| &calls[f]).copied().collect();
-        let kept: BTreeSet<u32> = left
-            .intersection(&called)
-            .copied()
-            .filter(|f| !calls[f].is_disjoint(&left))
-            .collect();
-        if kept.len() == left.len() {
-            return kept;
+        prune(&mut calls);
+        let mut callers: BTreeMap<u32, usize> = BTreeMap::new();
+        for called in calls.values().flatten() {
+            *callers.entry(*called).or_default() += 1;
         }
-        left = kept;
+        let busiest = calls
+            .iter()
+            .map(|(f, called)| (called.len() * callers.get(f).copied().unwrap_or(0), *f))
+            .max();
+        let Some((_, busiest)) = busiest else {
+            return chosen;
+        };
+        chosen.insert(busiest);
+        take_away(&mut calls, busiest);
+    }
+}
+
+fn take_away(calls: &mut BTreeMap<u32, BTreeSet<u32>>, function: u32) {
+    calls.remove(&function);
+    for called in calls.values_mut() {
+        called.remove(&function);
+    }
+}
+
+/// Takes away, until there are none, those that call nothing of what remains, and those that nothing of it calls: what is
+/// left lies on a circle, or between two of them.
+fn prune(calls: &mut BTreeMap<u32, BTreeSet<u32>>) {
+    loop {
+        let called: BTreeSet<u32> = calls.values().flatten().copied().collect();
+        let before = calls.len();
+        calls.retain(|f, callees| !callees.is_empty() && called.contains(f));
+        if calls.len() == before {
+            return;
+        }
+        let left: BTreeSet<u32> = calls.keys().copied().collect();
+        for callees in calls.values_mut() {
+            callees.retain(|f| left.contains(f));
+        }
     }
 }
 
