@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   guest: async () => (await import("./guest.ts")).benchGuest(),
   boot: async () => (await import("./simulated-boot.ts")).benchSimulatedBoot(),
   hypervisor: async () => (await import("./hypervisor.ts")).benchHypervisor(),
+  policy: async () => (await import("./policy.ts")).benchPolicy(),
   pull: async () => (await import("./pull.ts")).benchPull(),
 };
 
