@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/containerd/ttrpc"
@@ -61,17 +62,27 @@ var behaviours = map[string]behaviour{
 		reply.set("data", protoreflect.ValueOfBytes(data))
 		return nil
 	},
-	// Waits as many milliseconds as `exec_id` says and returns them as the exit status.
+	// Waits for CloseStdin with the same `exec_id`, a number, and returns that as the exit status.
 	"grpc.AgentService/WaitProcess": func(ctx context.Context, request, reply message) error {
-		ms, err := strconv.Atoi(request.get("exec_id").String())
+		id := request.get("exec_id").String()
+		number, err := strconv.Atoi(id)
 		if err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Duration(ms) * time.Millisecond):
-			reply.set("status", protoreflect.ValueOfInt32(int32(ms)))
+		case <-gate(id):
+			reply.set("status", protoreflect.ValueOfInt32(int32(number)))
+			return nil
+		}
+	},
+	// Lets WaitProcess with the same `exec_id` go on, once it is there.
+	"grpc.AgentService/CloseStdin": func(ctx context.Context, request, _ message) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case gate(request.get("exec_id").String()) <- struct{}{}:
 			return nil
 		}
 	},
@@ -91,6 +102,14 @@ var behaviours = map[string]behaviour{
 		reply.set("metrics", protoreflect.ValueOfString(string(b)))
 		return err
 	},
+}
+
+var gates sync.Map
+
+// gate is where the two calls for one id meet.
+func gate(id string) chan struct{} {
+	made, _ := gates.LoadOrStore(id, make(chan struct{}))
+	return made.(chan struct{})
 }
 
 func runServer(addr string, args []string) error {

@@ -112,12 +112,15 @@ describe("a caller that vanishes", () => {
   it("while it writes to a container that does not read leaves the container at work", async () => {
     const rpc = await start();
     await rpc.call(CreateSandbox, {});
-    await rpc.call(CreateContainer, containerRequest("c1", ["sh", "-c", "read x; sleep 1000"]));
+    await rpc.call(CreateContainer, containerRequest("c1", ["sh", "-c", "read x; echo $x; sleep 1000"]));
     await rpc.call(StartContainer, { container_id: "c1" });
     const writer = await connectAgain();
-    const blocked = writer.call(WriteStdin, { container_id: "c1", exec_id: "c1", data: Buffer.alloc(1 << 20, "y") });
+    const data = Buffer.concat([Buffer.from("begun\n"), Buffer.alloc(1 << 20, "y")]);
+    const blocked = writer.call(WriteStdin, { container_id: "c1", exec_id: "c1", data });
     blocked.catch(() => undefined);
     const wait = rpc.call(WaitProcess, { container_id: "c1", exec_id: "c1" });
+    const { data: read } = await rpc.call(ReadStdout, { container_id: "c1", exec_id: "c1", len: 100 });
+    expect(Buffer.from(read).toString()).toBe("begun\n");
     writer.close();
     await expect(blocked).rejects.toBeInstanceOf(Error);
     await rpc.call(SignalProcess, { container_id: "c1", signal: 9 });
@@ -204,15 +207,18 @@ describe("the log port", () => {
   it("offers the log as JSON lines, those before the reader came too", async () => {
     await start({ config: 'guest_components_procs = "none"\nlog_vport = 1025\n' });
     const socket = connect(join(agent?.state ?? "", "vsock/1025.sock"));
-    const [chunk] = (await once(socket, "data")) as [Buffer];
+    let text = "";
+    while (!text.includes("\n")) text += String((await once(socket, "data"))[0]);
     socket.destroy();
-    const [first] = chunk.toString().split("\n");
+    const [first] = text.split("\n");
     expect(JSON.parse(first ?? "")).toMatchObject({
       msg: "announce",
       level: "INFO",
       name: "kata-agent",
       source: "agent",
     });
+    // Its output is whole when it has ended.
+    await agent?.stop();
     expect(agent?.log()).not.toContain("announce");
   });
 });

@@ -97,11 +97,11 @@ describe("initdata on a block device", () => {
     const path = "/run/confidential-containers/initdata";
     expect(await started.inside("cat", `${path}/cdh.toml`)).toBe("[image]\n");
     expect(await started.inside("cat", `${path}/initdata.toml`)).toBe(document(POLICY).toString());
-    expect(started.log()).toMatch(/"msg":"UNBOUND initdata on \/dev\/vdb: no attestation agent binds it/);
-    expect(started.log()).toMatch(
+    await started.logged(/"msg":"UNBOUND initdata on \/dev\/vdb: no attestation agent binds it/);
+    await started.logged(
       /"msg":"policy of initdata in force".*"sha256":"[0-9a-f]{64}","replaced_sha256":"[0-9a-f]{64}"/,
     );
-    expect(started.log()).toMatch(/"a disk cannot be opened and is not looked at".*"device":"\/dev\/sda"/);
+    await started.logged(/"a disk cannot be opened and is not looked at".*"device":"\/dev\/sda"/);
   });
 
   it("ends the agent of the kata flavour, where nothing binds it", async () => {

@@ -31,8 +31,12 @@ interface IpRoute {
 
 const MAC = (last: number): string => `02:00:00:00:00:0${last}`;
 
-/** Two cards on one switch of the host's, both down, as a hypervisor gives them. */
+/**
+ * Two cards on one switch of the host's, both down, as a hypervisor gives them. They get no link-local addresses: the
+ * kernel adds those, and their routes, when it sees the carrier, which is when it likes.
+ */
 const PREPARE = `
+echo 1 > /proc/sys/net/ipv6/conf/default/addr_gen_mode
 ip link add host type bridge && ip link set host up
 for n in 1 2; do
   ip link add tap$n type veth peer name eth$n address 02:00:00:00:00:0$n

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { AgentService, type grpc, ImagePullService, type Init } from "@nacre/protocols";
@@ -7,6 +8,7 @@ import { afterEach, describe, expect, it } from "vitest";
 
 import { ALLOW_ALL, containerRequest } from "../fixtures/agent-requests.ts";
 import { type AgentOptions, startAgent, type TestAgent } from "../fixtures/agent-harness.ts";
+import { changed } from "../fixtures/changed.ts";
 
 const SHARED = "/run/kata-containers/shared/containers";
 const {
@@ -332,7 +334,8 @@ describe("images pulled in the guest", () => {
     await expect(call).rejects.toBeInstanceOf(Error);
     client = new TtrpcClient(await dial(`unix://${agent?.socket ?? ""}`));
     // The id is free again as soon as the leftovers are gone.
-    await expect.poll(() => inside("ls /run/kata-containers"), { timeout: 20_000 }).toBe("");
+    const folder = `/proc/${agent?.init ?? 0}/root/run/kata-containers`;
+    await changed(folder, () => readdirSync(folder).length === 0);
     expect(await run(client, containerRequest("c1", ["echo", "again"]))).toBe("again\n");
   });
 
@@ -392,13 +395,14 @@ describe("the components", () => {
         "mount --bind /run/local /usr/local/bin",
       ].join("\n"),
     });
-    const starts = async (): Promise<string[]> => (await inside("cat /run/vsock/starts")).trim().split("\n");
-    const [first] = await starts();
+    const file = join(agent?.state ?? "", "vsock/starts");
+    const starts = (): string[] => readFileSync(file, "utf8").trim().split("\n");
+    const [first] = starts();
     expect(first).toMatch(/"PATH":/);
     expect(first).not.toMatch(/KATA_AGENT/);
     await inside(`kill -9 ${first?.split(" ")[0] ?? ""}`);
-    await expect.poll(async () => (await starts()).length, { timeout: 20_000 }).toBe(2);
-    expect(agent?.log()).toContain("guest component ended, it is started again");
+    await changed(file, () => starts().length === 2);
+    await agent?.logged("guest component ended, it is started again");
   });
 
   it("end the agent when one cannot become ready", async () => {

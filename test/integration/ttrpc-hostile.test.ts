@@ -24,7 +24,8 @@ describe("a server on a unix socket", () => {
   });
   const dir = mkdtempSync(join(tmpdir(), "nacre-hostile-"));
   const path = join(dir, "s.sock");
-  const paused = Promise.withResolvers<void>();
+  /** Called when the server stops reading from a connection. */
+  let paused = (): void => {};
   let listener: Listener;
 
   beforeAll(async () => {
@@ -32,7 +33,7 @@ describe("a server on a unix socket", () => {
       const pause = t.pause.bind(t);
       t.pause = (): void => {
         pause();
-        paused.resolve();
+        paused();
       };
       server.serve(t);
     });
@@ -106,7 +107,7 @@ describe("a server on a unix socket", () => {
     socket.pause();
     const chunk = Buffer.concat(Array.from({ length: 2000 }, (_, i) => request(2 * i + 1, "Check")));
     // The server stops reading once its replies do not go out.
-    const stop = paused.promise.then(() => "stopped");
+    const stop = new Promise<string>((resolve) => (paused = () => resolve("stopped")));
     let outcome = "";
     for (let i = 0; i < 1000 && outcome !== "stopped"; i++) {
       const write = new Promise<string>((resolve) => void socket.write(chunk, () => resolve("written")));
