@@ -95,15 +95,18 @@ describe("nacre with containers", () => {
 
   it("a terminal has our size, and keys reach it", async () => {
     const shell = [...NACRE, "run", "--rm", "-it", guest.image].map((word) => `'${word}'`).join(" ");
-    // The last word tells whether the terminal is as it was before.
+    // Afterwards: whether the terminal is as it was before. The last line is waited for, as `script` is not patient.
     const inside = `sh -c 'stty size; read line; echo "got $line"'`;
-    const command = `stty rows 30 cols 100; ${shell} -- ${inside}; s=$?; stty | grep -q -- -icanon || echo cooked; exit $s`;
+    const after = "stty | grep -q -- -icanon || echo cooked; echo over; read end; exit $s";
+    const command = `stty rows 30 cols 100; ${shell} -- ${inside}; s=$?; ${after}`;
     const { child, result, shows } = nacre.start(["-qec", command, "/dev/null"], ["script"]);
     await shows("30 100");
     child.stdin?.write("keys\r");
+    await shows("over\r\n");
+    child.stdin?.write("\r");
     const { status, stdout } = await result;
     expect(stdout).toContain("got keys");
-    expect(stdout).toMatch(/cooked\r\n$/u);
+    expect(stdout).toContain("\r\ncooked\r\nover\r\n");
     expect(status).toBe(0);
   });
 

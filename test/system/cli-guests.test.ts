@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { ProcessIdentity } from "../../packages/cli/src/guest/identity.ts";
 import { killProcess } from "../../packages/cli/src/guest/process-end.ts";
+import { changed } from "../fixtures/changed.ts";
 import { NacreCommand } from "../fixtures/nacre-command.ts";
 import { busyboxImage, startRegistry } from "../fixtures/registry.ts";
 
@@ -47,6 +48,9 @@ describe("nacre on the host", () => {
     expect(await nacre.json(["rpc", "--address", guest.hybrid, "grpc.Health/Version", "-"], "{}")).toMatchObject({
       agent_version: "4.1.0",
     });
+    // Written beside what the agent answers.
+    const file = join(state, "guests", guest.id, "guest.log");
+    await changed(file, () => readFileSync(file, "utf8").includes("ttRPC server started"));
     const { stdout: log } = await nacre.run(["guest", "logs", guest.id.slice(0, 4)]);
     expect(log).toContain("ttRPC server started");
     expect((await nacre.run(["guest", "stop"])).stdout).toBe(`stopped ${guest.id}\n`);

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Process } from "../../packages/kata-agent/src/container/index.ts";
 import { describeError } from "../../packages/kata-agent/src/error.ts";
 import { fromJson, type grpc } from "@nacre/protocols";
 import { ContainerHarness, never, output, outputUntil, shell } from "./container-harness.ts";
@@ -124,7 +125,7 @@ describe("pause", () => {
     expect(await killed.wait("", never())).toBe(137);
     const removed = await harness.run("sleep 1000");
     await removed.pause();
-    await harness.manager.remove(removed.id, { timeoutMs: 5000 });
+    await harness.manager.remove(removed.id, { timeoutMs: 60_000 });
     expect(harness.processes()).toEqual([]);
   });
 });
@@ -155,10 +156,13 @@ describe("where the real agent hangs or destroys", () => {
 
   it("removal while an exec runs and output is unread does not wait", async () => {
     const container = await harness.run("while :; do echo full full full full; done");
-    await container.exec({ execId: "e1", process: shell("while :; do echo full; done") });
-    const reading = container.init.readStdout(4, never());
-    await harness.manager.remove(container.id, { timeoutMs: 10_000 });
-    expect(Buffer.from(await reading).toString()).toBe("full");
+    const process = await container.exec({ execId: "e1", process: shell("while :; do echo full; done") });
+    const read = async (from: Process): Promise<string> => Buffer.from(await from.readStdout(4, never())).toString();
+    // Both write: what is not read of a line is still there when they are ended.
+    expect(await Promise.all([read(container.init), read(process)])).toEqual(["full", "full"]);
+    const reading = read(container.init);
+    await harness.manager.remove(container.id, { timeoutMs: 60_000 });
+    expect(await reading).toBe(" ful");
     expect(harness.manager.get(container.id)).toBeUndefined();
   });
 

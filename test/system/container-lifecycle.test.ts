@@ -1,7 +1,8 @@
-import { readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { describeError } from "../../packages/kata-agent/src/error.ts";
+import { changed } from "../fixtures/changed.ts";
 import { ContainerHarness, never, output, outputUntil, shell } from "./container-harness.ts";
 
 let harness: ContainerHarness;
@@ -135,7 +136,7 @@ describe("a container", () => {
 
   it("may be removed before it starts, and its id used again", async () => {
     await harness.create("true", {}, { id: "again" });
-    await harness.manager.remove("again", { timeoutMs: 5000 });
+    await harness.manager.remove("again", { timeoutMs: 60_000 });
     const second = await harness.run("exit 4", {}, { id: "again" });
     expect(await second.wait("", never())).toBe(4);
   });
@@ -143,7 +144,7 @@ describe("a container", () => {
   it("is ended by its removal when it runs", async () => {
     const container = await harness.run("sleep 1000 & sleep 1000");
     const waiting = container.wait("", never());
-    await harness.manager.remove(container.id, { timeoutMs: 3000 });
+    await harness.manager.remove(container.id, { timeoutMs: 60_000 });
     expect(await waiting).toBe(137);
     expect(harness.processes()).toEqual([]);
     expect(await failure(harness.manager.remove(container.id, { timeoutMs: 0 }))).toEqual({
@@ -208,9 +209,13 @@ describe("create fails without leftovers", () => {
 
   it("when the caller has gone meanwhile", async () => {
     const gone = new AbortController();
+    const root = join(harness.directory, "runtime");
+    mkdirSync(root, { recursive: true, mode: 0o700 });
     const creating = harness.create("true", {}, { id: "gone", signal: gone.signal });
-    // Two turns later the runtime has been spawned.
-    setTimeout(() => gone.abort(new Error("client gone")), 20);
+    creating.catch(() => undefined);
+    // The runtime is in the middle of it.
+    await changed(root, () => existsSync(join(root, "gone")));
+    gone.abort(new Error("client gone"));
     await creating.then(
       () => harness.manager.remove("gone", { timeoutMs: 0 }),
       (error: unknown) => expect(describeError(error)).toBe("client gone"),

@@ -13,7 +13,7 @@ import { tar } from "../fixtures/tar.ts";
 // A registry that answers bytes of its own choice: what no library would send.
 
 const sys = linuxSyscalls();
-const http = new NodeHttp({ idleTimeoutMs: 2000 });
+const http = new NodeHttp();
 const pool = new WorkerPool({
   workerUrl: new URL(import.meta.resolve("@nacre/image-puller/unpack-worker")),
   workers: 2,

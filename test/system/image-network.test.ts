@@ -1,14 +1,15 @@
 import { createCipheriv } from "node:crypto";
 import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer, request as httpRequest, type Server, type ServerResponse } from "node:http";
+import { createServer, request as httpRequest, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
 import { CredentialStore, parseRegistryConfig } from "oci-client";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { linuxSyscalls, mountInfo } from "@nacre/kata-sys-util";
 import { ImagePuller, type ImagePullerOptions, NodeHttp, systemClock, WorkerPool } from "@nacre/image-puller";
+import { changed } from "../fixtures/changed.ts";
+import { type Exchange, startFront } from "../fixtures/registry-front.ts";
 import { busyboxImage, pushImage, type Registry, startRegistry } from "../fixtures/registry.ts";
 import { tar } from "../fixtures/tar.ts";
 
@@ -63,34 +64,11 @@ const leftovers = (): string[] => [
   ...readdirSync(dir).filter((name) => name !== "image"),
 ];
 
-interface Exchange {
-  readonly path: string;
-  readonly range: string | undefined;
-  /** The registry's own answer; its head is set on the response. */
-  readonly body: Buffer;
-  /** A blob large enough for something to happen on its way. */
-  readonly large: boolean;
-  readonly response: ServerResponse;
-}
-
-/** A front of the registry that does to its answers what the test says; returns its address. */
+/** A front that ends with the test; returns its address. */
 async function front(handle: (exchange: Exchange) => void): Promise<string> {
-  const server = createServer((request, response) => {
-    const path = request.url ?? "";
-    const accept = request.headers.accept ?? "*/*";
-    registry.send("GET", path, undefined, { accept }).then(
-      ({ status, headers, body }) => {
-        response.statusCode = status;
-        response.setHeader("content-type", headers["content-type"] ?? "");
-        const large = path.includes("/blobs/") && body.length > 100_000;
-        handle({ path, range: request.headers.range, body, large, response });
-      },
-      () => response.destroy(),
-    );
-  });
+  const { address, server } = await startFront(registry, handle);
   servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return address;
 }
 
 const SIZE = 500_000;
@@ -241,7 +219,8 @@ describe("bad networks", () => {
     const second = new AbortController();
     const waiting = puller.pull(image, bundle("second"), second.signal);
     waiting.catch(() => undefined);
-    while (!existsSync(join(bundle("second"), "config.json"))) await turn();
+    await changed(dir, () => existsSync(bundle("second")));
+    await changed(bundle("second"), () => existsSync(join(bundle("second"), "config.json")));
     first.abort(new Error("the deadline has passed"));
     await expect(pulling).rejects.toThrow("the deadline has passed");
     expect(existsSync(bundle())).toBe(false);
