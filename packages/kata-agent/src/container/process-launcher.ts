@@ -38,7 +38,7 @@ export class ProcessLauncher {
 
   /**
    * `run` starts the process through the runtime with the given streams and resolves with its pid. Whatever fails
-   * afterwards, the streams are closed and the process, if there is one, is killed.
+   * afterwards, the streams are closed and the process, if there is one, has been killed and has ended.
    */
   async launch(
     execId: string,
@@ -59,6 +59,7 @@ export class ProcessLauncher {
       } catch (error) {
         handle.send(SIGKILL);
         handle.close();
+        await exited;
         throw error;
       }
     } catch (error) {

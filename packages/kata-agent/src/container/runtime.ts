@@ -77,15 +77,21 @@ export class OciRuntime {
     return this.#callForPid("create", args, pidFile, call);
   }
 
-  /** Runs a second process in the container and resolves with its pid at once; aborted late, as {@link create}. */
+  /**
+   * Runs a second process in the container and resolves with its pid at once. A runtime that has begun is not ended by
+   * the signal: the process may run before its pid is told, and nobody would know it. As with {@link create}, the caller
+   * must look.
+   */
   async exec(call: ExecCall): Promise<number> {
+    call.signal?.throwIfAborted();
     const pidFile = this.#scratch(call.directory, "pid");
     const processFile = this.#scratch(call.directory, "process");
     try {
       // May hold a secret in its environment: our own directory on tmpfs, mode 0600, gone right after.
       await writeFile(processFile, stringifyLossless(call.process), { mode: 0o600, flag: "wx" });
       const args = ["exec", "--detach", "--process", processFile, "--pid-file", pidFile];
-      return await this.#callForPid("exec", [...args, ...consoleArgs(call.io), call.id], pidFile, call);
+      const whole = { ...call, signal: undefined };
+      return await this.#callForPid("exec", [...args, ...consoleArgs(call.io), call.id], pidFile, whole);
     } finally {
       await rm(processFile, { force: true });
     }

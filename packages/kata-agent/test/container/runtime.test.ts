@@ -130,6 +130,20 @@ describe("OciRuntime", () => {
     expect(await runtime(run).create(created(gone.signal))).toBe(123);
   });
 
+  it("lets an exec come to its end for a caller that goes: cut off, it may leave a process that nobody knows", async () => {
+    const gone = new AbortController();
+    const calls: string[][] = [];
+    const process = convertProcess(processTree({}));
+    const run: RunProgram = async (file, args, options) => {
+      gone.abort(new Error("gone"));
+      return options.signal.aborted ? "SIGKILL" : succeeding(calls)(file, args, options);
+    };
+    const exec = { id: "c1", directory, io: new FakeIo(), process, signal: gone.signal };
+    expect(await runtime(run).exec(exec)).toBe(123);
+    await expect(runtime(run).exec(exec)).rejects.toThrow("gone");
+    expect(calls).toHaveLength(1);
+  });
+
   it("rejects with the caller's reason when it was killed before that", async () => {
     const gone = new AbortController();
     const run: RunProgram = async () => {
