@@ -2,8 +2,10 @@ import { AgentService } from "@nacre/protocols";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { AttackedGuest, SHARED } from "../fixtures/attacked-guest.ts";
+import { guestLogged } from "../fixtures/guest-log.ts";
 
-const { CopyFile, CreateContainer, ExecProcess, GetDiagnosticData, SetPolicy, WriteStdin } = AgentService.methods;
+const { CopyFile, CreateContainer, ExecProcess, GetDiagnosticData, SetPolicy, SignalProcess, WriteStdin } =
+  AgentService.methods;
 
 const SECRET = "s3cr3t-0f-the-pod";
 /** What a host would like to have read as a line of its own. */
@@ -16,6 +18,12 @@ describe("the guest's log, at its most talkative", () => {
     guest = await AttackedGuest.start({ kernelParameters: ["agent.log=trace"] });
   });
   afterAll(() => guest[Symbol.asyncDispose]());
+
+  /** The log with everything that the agent has said of the calls so far: a last one is waited for. */
+  const logUntil = async (marker: string): Promise<string> => {
+    await guest.reply(SignalProcess, { container_id: marker, signal: 9 });
+    return await guestLogged(guest.guest.guest, `Invalid container id ${marker}`);
+  };
 
   it("holds no value of an environment, no input, no output and no content of a file", async () => {
     const env = [`TOKEN=${SECRET}`];
@@ -39,7 +47,7 @@ describe("the guest's log, at its most talkative", () => {
     await guest.reply(CopyFile, { ...file, file_size: BigInt(SECRET.length) });
     await guest.reply(CopyFile, { ...file, file_size: 1n });
     await guest.remove("secret");
-    expect(guest.guest.guest.log()).not.toContain(SECRET);
+    expect(await logUntil("after-the-secret")).not.toContain(SECRET);
   });
 
   it("has no line that the host has written", async () => {
@@ -51,7 +59,7 @@ describe("the guest's log, at its most talkative", () => {
     await guest.reply(GetDiagnosticData, { log_type: FORGED });
     await guest.reply(SetPolicy, { policy: `package agent_policy${FORGED}` });
     await guest.reply(CopyFile, { path: `/${FORGED}` });
-    const lines = guest.guest.guest.log().split(/[\n\r\u001b\u009b\u2028]/);
+    const lines = (await logUntil("after-the-forgeries")).split(/[\n\r\u001b\u009b\u2028]/);
     // A virtual machine's log has its kernel's lines, which begin with seconds and microseconds.
     const own =
       /^(?:|\{"msg":.*"name":"kata-agent".*\}|NVRC .*|\[[^\]]* confidential-data-hub\] .*|\[ *\d+\.\d{6}\] .*)$/;

@@ -190,9 +190,15 @@ describe("mounts, storages and files that a host chooses", () => {
   });
 
   it("a container gets no descriptor, no environment and no folder of the guest's", async () => {
-    await guest.run("looks", ["sh", "-c", "ls /proc/self/fd; env; ls -d /proc/1/root/usr/lib/nacre; cat"]);
-    const { data } = await guest.rpc.call(ReadStdout, { container_id: "looks", exec_id: "looks", len: 4096 });
-    const lines = Buffer.from(data).toString().split("\n");
+    await guest.run("looks", ["sh", "-c", "ls /proc/self/fd; env; ls -d /proc/1/root/usr/lib/nacre; echo all; cat"]);
+    let text = "";
+    while (!text.endsWith("\nall\n")) {
+      const { data } = await guest.rpc.call(ReadStdout, { container_id: "looks", exec_id: "looks", len: 4096 });
+      if (data.length === 0) throw new Error(`expected more than ${text}`);
+      text += Buffer.from(data).toString();
+    }
+    const lines = text.split("\n");
+    expect(lines).toContain("PATH=/bin:/usr/bin");
     // The fourth is that of ls, which reads the folder.
     expect(lines.slice(0, 4)).toEqual(["0", "1", "2", "3"]);
     const names = lines.slice(4).map((line) => line.split("=")[0]);

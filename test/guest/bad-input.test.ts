@@ -56,7 +56,7 @@ describe("bad input", () => {
   });
   afterAll(() => guest[Symbol.asyncDispose]());
   afterEach(async () => {
-    await guest.rpc.call(Health.methods.Check, {}, { timeoutMs: patient(10_000) });
+    await guest.rpc.call(Health.methods.Check, {}, { timeoutMs: patient(30_000) });
     expect(await guest.print("next", ["echo", "works"])).toBe("works\n");
     expect(await guest.holdings()).toEqual(before);
   });

@@ -46,10 +46,13 @@ describe("containers in a guest", () => {
 
   describe("a container", () => {
     it("gives its output, its errors and its exit code", async () => {
-      const container = await containers.run("echo out; echo err >&2; exit 7");
-      expect(await container.output()).toBe("out\n");
-      expect(await container.output("ReadStderr")).toBe("err\n");
-      expect(await Promise.all([container.wait(), container.wait()])).toEqual([7, 7]);
+      const container = await containers.run("echo out; echo err >&2; read x; exit 7");
+      // Both are under way before the end, whose first answer makes the agent forget the process.
+      const waits = Promise.all([container.wait(), container.wait()]);
+      expect(await container.until("\n")).toBe("out\n");
+      expect(await container.read(100, "ReadStderr")).toBe("err\n");
+      await container.write("\n");
+      expect(await waits).toEqual([7, 7]);
       expect(await refusal(container.wait())).toBe("InvalidExecId");
     });
 

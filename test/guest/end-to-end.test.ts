@@ -220,7 +220,7 @@ describe("a guest driven by containerd's Go ttRPC client", () => {
     });
 
     it("does not freeze when the container is started twice or its id is used again", async () => {
-      expect((await refused(call("StartContainer", { container_id: "main" }, patient(5_000)))).code).toBe(13);
+      expect((await refused(call("StartContainer", { container_id: "main" }, patient(30_000)))).code).toBe(13);
       const again = createContainerBody({ id: "main", sandboxId: SANDBOX, image: guest.image, args: ["true"] });
       expect((await refused(call("CreateContainer", again))).code).toBe(13);
       await call("StatsContainer", { container_id: "main" });
@@ -237,12 +237,14 @@ describe("a guest driven by containerd's Go ttRPC client", () => {
   });
 
   it("a caller that vanishes in the middle of a write leaves the agent able", async () => {
-    await create("victim", ["sleep", "1000"]);
+    await create("victim", ["sh", "-c", "read x; echo $x; sleep 1000"]);
     const other = await GoClient.connect(guest.agentAddress);
-    const big = Buffer.alloc(1 << 20, 0x61).toString("base64");
-    const lost = other.call(AGENT, "WriteStdin", { container_id: "victim", exec_id: "victim", data: big });
+    const big = Buffer.concat([Buffer.from("begun\n"), Buffer.alloc(1 << 20, 0x61)]).toString("base64");
+    const ids = { container_id: "victim", exec_id: "victim" };
+    const lost = other.call(AGENT, "WriteStdin", { ...ids, data: big });
     lost.catch(() => {});
-    await other.call("grpc.Health", "Check");
+    const { data } = await call<{ data: string }>("ReadStdout", { ...ids, len: 100 });
+    expect(Buffer.from(data, "base64").toString()).toBe("begun\n");
     await other.kill();
     await expect(lost).rejects.toThrow();
     await call("SignalProcess", { container_id: "victim", signal: 9 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, watch } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { type Guest, listGuests, NacreError, startGuest, stopGuest, sweep } from "@nacre/cli";
@@ -12,6 +12,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { identityOf, type ProcessIdentity } from "../../packages/cli/src/guest/identity.ts";
 import { processEnd } from "../../packages/cli/src/guest/process-end.ts";
+import { changed } from "../fixtures/changed.ts";
+import { guestLogged } from "../fixtures/guest-log.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { cgroupsWith, clockOffset, machineFacts } from "../fixtures/machine-facts.ts";
 
@@ -115,7 +117,7 @@ describe("a simulated guest", () => {
     await client.call(AgentService.methods.GetGuestDetails, {});
     await expect(client.call(AgentService.methods.CreateSandbox, {})).rejects.toThrow("CreateSandboxRequest");
     client.close();
-    expect(guest.log()).toContain(initdataDigest(Buffer.from(initdata), "sha256").toString("hex"));
+    await guestLogged(guest, initdataDigest(Buffer.from(initdata), "sha256").toString("hex"));
     expect(readFileSync(inside(guest, "/run/confidential-containers/initdata/initdata.toml"), "utf8")).toBe(initdata);
   });
 
@@ -263,16 +265,4 @@ function supervisorIn(path: string): ProcessIdentity | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Resolves when the condition holds, looked at again on every change in the folder. */
-async function changed(folder: string, condition: () => boolean): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const look = (): void => {
-    if (condition()) resolve();
-  };
-  const watcher = watch(folder, { recursive: false }, look);
-  look();
-  await promise;
-  watcher.close();
 }

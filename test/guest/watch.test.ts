@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -15,6 +16,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { ROOT } from "../../guest-rootfs/paths.ts";
+import { changed } from "../fixtures/changed.ts";
 import { NacreCommand } from "../fixtures/nacre-command.ts";
 
 interface Event {
@@ -37,6 +39,15 @@ function checkout(): string {
   mkdirSync(join(folder, "build"));
   symlinkSync(join(ROOT, "build/guest-rootfs"), join(folder, "build/guest-rootfs"));
   return folder;
+}
+
+/**
+ * Written as many editors do it: another file takes the name. One that is written anew is empty for a moment, and may be
+ * built so.
+ */
+function replace(path: string, text: string): void {
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
 }
 
 describe("nacre guest start --watch", () => {
@@ -62,13 +73,18 @@ describe("nacre guest start --watch", () => {
     const next = async (): Promise<Event> => JSON.parse(String((await lines.next()).value)) as Event;
 
     const first = await next();
+    // Written beside what the daemons answer.
+    const logged = async (text: string): Promise<void> => {
+      const file = join(state, "guests", first.guest.id, "guest.log");
+      await changed(file, () => readFileSync(file, "utf8").includes(text));
+      expect((await nacre.run(["guest", "logs"])).stdout).toContain(text);
+    };
     expect(first).toMatchObject({ event: "started", build: { because: [] } });
     expect(await nacre.json(["rpc", "Check"])).toEqual({ status: "SERVING" });
 
-    // Written as many editors do it: another file takes the name.
     const agent = join(sources, "packages/kata-agent/src/version.ts");
     const original = readFileSync(agent, "utf8");
-    appendFileSync(agent, "process.stderr.write('the changed agent\\n');\n");
+    replace(agent, `${original}process.stderr.write('the changed agent\\n');\n`);
     const again = await next();
     expect(again).toMatchObject({
       event: "started",
@@ -76,7 +92,7 @@ describe("nacre guest start --watch", () => {
       build: { because: ["packages/kata-agent/src/version.ts"], files: ["kata-agent.mjs"] },
     });
     expect(again.guest.pid).not.toBe(first.guest.pid);
-    expect((await nacre.run(["guest", "logs"])).stdout).toContain("the changed agent\n");
+    await logged("the changed agent\n");
 
     appendFileSync(
       join(sources, "packages/confidential-data-hub/src/version.ts"),
@@ -88,9 +104,9 @@ describe("nacre guest start --watch", () => {
       guest: { pid: again.guest.pid },
       build: { files: ["confidential-data-hub.mjs"] },
     });
-    expect((await nacre.run(["guest", "logs"])).stdout).toContain("the changed hub\n");
+    await logged("the changed hub\n");
 
-    writeFileSync(agent, `${original}\n}`);
+    replace(agent, `${original}\n}`);
     expect(await next()).toMatchObject({
       event: "broken",
       because: ["packages/kata-agent/src/version.ts"],
@@ -99,7 +115,7 @@ describe("nacre guest start --watch", () => {
     expect(await nacre.json(["rpc", "Check"])).toEqual({ status: "SERVING" });
     // What no bundle holds is nobody's concern; what mends the break is.
     appendFileSync(join(sources, "packages/cli/src/version-none.ts"), "export {};\n");
-    writeFileSync(agent, original);
+    replace(agent, original);
     expect(await next()).toMatchObject({ event: "started", guest: { id: first.guest.id } });
 
     child.kill("SIGINT");
