@@ -183,6 +183,23 @@ describe("an explanation", () => {
     });
   });
 
+  it("is the same of a policy that is compiled, and of its state", async () => {
+    const padding = "# a policy of the size that is compiled\n".repeat(250);
+    const policy = `${POLICY}
+default Stateful := false
+Stateful := {"allowed": true, "ops": [{"op": "add", "path": "/pstate/n", "value": 1}]} if not data.pstate.n
+`;
+    const told = async (text: string): Promise<object[]> => {
+      const engine = await engineWith(text, { explain: true });
+      expect((await engine.check("Stateful", "{}")).allowed).toBe(true);
+      const refused = [await engine.check("Stateful", "{}"), await engine.check("Known", '{"id":"x"}')];
+      return refused.map(({ explanation }) => explanation ?? {});
+    };
+    const small = await told(policy);
+    expect(small[0]).toHaveProperty("steps");
+    expect(await told(policy + padding)).toEqual(small);
+  });
+
   it("is not made up where there is none", async () => {
     expect(await explained("Merged", { a: 1, b: false })).toBeUndefined();
     const engine = await engineWith(POLICY, { explain: true });

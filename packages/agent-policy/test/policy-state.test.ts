@@ -144,3 +144,59 @@ StartContainerRequest if data.pstate[input.id]
     expect((await engine.check("SetPolicyRequest", "{}")).allowed).toBe(false);
   });
 });
+
+describe.each([
+  ["interpreted", ""],
+  ["compiled", "# a policy of the size that is compiled\n".repeat(250)],
+])("decisions that take many turns, of a policy that is %s", (_how, padding) => {
+  const SLOW = `package agent_policy
+${padding}
+CreateContainerRequest := {"allowed": true, "ops": ops} if {
+  count([1 | some i in numbers.range(1, 3000); i * i == -1]) == 0
+  not data.pstate.taken
+  ops := [{"op": "add", "path": "/pstate/taken", "value": input.container_id}]
+}
+default StartContainerRequest := false
+StartContainerRequest if data.pstate.taken == input.container_id
+`;
+
+  it("do not come between one another and the state that they leave", async () => {
+    let turns = 0;
+    const turn = async (): Promise<void> => {
+      turns += 1;
+      await new Promise((resolve) => void setImmediate(resolve));
+    };
+    const engine = await engineWith(SLOW, { limits: { sliceMs: 0 }, turn });
+    turns = 0;
+    const ids = Array.from({ length: 8 }, (_, i) => `c${i}`);
+    const answers = await Promise.allSettled(
+      ids.flatMap((id) => [
+        engine.check("CreateContainerRequest", JSON.stringify({ container_id: id }), creates(id)),
+        engine.check("StartContainerRequest", JSON.stringify({ container_id: id }), { container: id }),
+        // Between the others' slices, whatever they are at.
+        engine.forget(`never-${id}`),
+      ]),
+    );
+    expect(turns).toBeGreaterThan(ids.length);
+    const told = answers.map((one) => {
+      if (one.status === "rejected") return "no answer";
+      return typeof one.value === "object" ? one.value.allowed : "done";
+    });
+    const first = [true, true, "done"];
+    const later = ["no answer", false, "done"];
+    expect(told).toEqual([...first, ...Array.from({ length: 7 }, () => later).flat()]);
+  });
+
+  it("nor does a policy that replaces theirs", async () => {
+    const engine = await engineWith(SLOW, { limits: { sliceMs: 0 } });
+    const closed = "package agent_policy\ndefault CreateContainerRequest := false\n";
+    const deciding = engine.check("CreateContainerRequest", '{"container_id":"c1"}', creates("c1"));
+    const replacing = engine.setPolicy(closed);
+    expect((await deciding).allowed).toBe(true);
+    await replacing;
+    expect((await engine.check("CreateContainerRequest", '{"container_id":"c2"}', creates("c2"))).allowed).toBe(false);
+    // What the decision left is the old policy's, and gone with it.
+    await engine.setPolicy(SLOW);
+    expect((await engine.check("StartContainerRequest", '{"container_id":"c1"}')).allowed).toBe(false);
+  });
+});
