@@ -7,6 +7,7 @@
 mod explain;
 mod host;
 mod interpreter;
+mod light;
 mod machine;
 mod patterns;
 mod program;

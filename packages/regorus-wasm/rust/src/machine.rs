@@ -9,6 +9,7 @@ use regorus::Value;
 
 use crate::host::begin;
 use crate::interpreter::timer;
+use crate::light::lighten;
 use crate::patterns::keep_patterns;
 use crate::text::{answer, bytes, text, ERROR, OK, TIMEOUT, UNDEFINED};
 
@@ -45,6 +46,7 @@ pub extern "C" fn machine_add_program(
     match Program::deserialize_binary(bytes(program, program_len)) {
         Ok(DeserializationResult::Complete(mut program)) => {
             keep_patterns(&mut program);
+            lighten(&mut program);
             let program = Arc::new(program);
             let rules = program.entry_points.keys();
             let entries = rules.map(|rule| (rule.clone(), program.clone()));
