@@ -10,6 +10,8 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   containers: async () => (await import("./containers.ts")).benchContainers(),
   guest: async () => (await import("./guest.ts")).benchGuest(),
   boot: async () => (await import("./simulated-boot.ts")).benchSimulatedBoot(),
+  qemu: async () => (await import("./qemu-boot.ts")).benchQemuBoot(),
+  memory: async () => (await import("./memory.ts")).benchMemory(),
   hypervisor: async () => (await import("./hypervisor.ts")).benchHypervisor(),
   policy: async () => (await import("./policy.ts")).benchPolicy(),
   pull: async () => (await import("./pull.ts")).benchPull(),

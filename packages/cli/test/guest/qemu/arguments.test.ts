@@ -33,7 +33,7 @@ describe("QEMU's arguments", () => {
         ["-object", '{"qom-type":"memory-backend-memfd","id":"memory","size":536870912,"share":true}'],
         ["-machine", "q35,memory-backend=memory,smbus=off,sata=off,usb=off,hpet=off,vmport=off"],
         ["-kernel", "/image/vmlinuz", "-initrd", "/image/stage1.cpio"],
-        ["-append", 'console=ttyS0 dm-mod.create="a b, c"'],
+        ["-append", 'console=ttyS0 dm-mod.create="a b, c" tsc=unstable'],
         ["-chardev", "file,id=console,path=/run/nacre/guest,,log,append=on", "-serial", "chardev:console"],
         ["-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control"],
         [
@@ -64,6 +64,7 @@ describe("QEMU's arguments", () => {
   it("use the processor itself under KVM", () => {
     const argv = qemuArguments({ ...MACHINE, accelerator: "kvm" });
     expect([values(argv, "-accel"), values(argv, "-cpu")]).toEqual([["kvm"], ["host"]]);
+    expect(values(argv, "-append")).toEqual([MACHINE.commandLine]);
   });
 
   it("name the kernel's vsock by its context id", () => {
