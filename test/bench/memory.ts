@@ -47,7 +47,7 @@ function daemonsOf(init: number): readonly Daemon[] {
         if (argv[0] !== NODE) return [];
         const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
         const megabytes = (name: string): number =>
-          (Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "mu").exec(rollup)?.[1]) * 1024) / 1e6;
+          Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "mu").exec(rollup)?.[1]) / 1024;
         const program = argv.find((argument) => argument !== NODE && argument.startsWith("/")) ?? "";
         const name = program.replace(/^.*\/|\.mjs$/gu, "");
         return [{ name, pss: megabytes("Pss"), own: megabytes("Private_Clean") + megabytes("Private_Dirty") }];
