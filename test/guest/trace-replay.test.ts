@@ -1,7 +1,7 @@
 import { AgentService } from "@nacre/protocols";
 import { afterEach, describe, expect, it } from "vitest";
 import { startTestGuest, type TestGuest } from "../fixtures/test-guest.ts";
-import { replayLines, replayTrace, type TraceLine, type TraceReply } from "../fixtures/trace-replay.ts";
+import { replayLines, replayTrace, type TraceReply, type TraceRequest } from "../fixtures/trace-replay.ts";
 import { vectors } from "../setup/data.ts";
 
 const traces = vectors("traces");
@@ -12,12 +12,13 @@ const TOLERATED = new Set(["GetOOMEvent", "RemoveStaleVirtiofsShareMounts", "Rem
 const LAST = new Set(["GetOOMEvent", "DestroySandbox"]);
 
 /** Where the recordings are absent, the same code runs on these: Health.Check, GetGuestDetails, DestroySandbox. */
-const OWN_FRAMES: readonly TraceLine[] = [
+const OWN_FRAMES: readonly TraceRequest[] = [
   ["grpc.Health", "Check"],
   ["grpc.AgentService", "GetGuestDetails"],
   ["grpc.AgentService", "DestroySandbox"],
 ].map(([service = "", method = ""], i) => ({
   n: i + 1,
+  repliesBefore: i,
   dir: "req",
   stream: 2 * i + 1,
   service,
