@@ -50,6 +50,7 @@ const answering: ReadonlySet<keyof Syscalls> = new Set<keyof Syscalls>([
   "eventfd",
   "dup",
   "ioctl",
+  "ioctlLater",
   "read",
   "write",
   "poll",

@@ -142,6 +142,14 @@ export interface ProcessCalls {
 /** What the kernel takes with an ioctl(2): nothing, a number, or memory that it reads or fills. */
 export type IoctlArgument = number | Uint8Array | null;
 
+/** A pointer within memory that an ioctl(2) takes: the block's address is put at the offset. */
+export interface IoctlPointer {
+  readonly offset: number;
+  readonly block: Buffer;
+  /** Pointers within that block. */
+  readonly inner?: readonly IoctlPointer[];
+}
+
 /** What {@link DescriptorCalls.poll} reports. */
 export interface Readiness {
   readonly readable: boolean;
@@ -172,6 +180,8 @@ export interface DescriptorCalls {
   /** A copy of a descriptor, CLOEXEC. */
   dup(fd: number): number;
   ioctl(fd: number, request: number, argument: IoctlArgument): number;
+  /** The same on another thread, for devices that take their time; `argument` may point at further memory. */
+  ioctlLater(fd: number, request: number, argument: Buffer, pointers?: readonly IoctlPointer[]): Promise<number>;
   /** Bytes read (0 = end), or undefined if a non-blocking descriptor has none now. */
   read(fd: number, buffer: Uint8Array): number | undefined;
   /** Bytes written, or undefined if a non-blocking descriptor takes none now. */

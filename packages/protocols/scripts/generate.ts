@@ -16,6 +16,7 @@ const NAMESPACES: ReadonlyMap<string, string> = new Map([
   ["types", "types"],
   ["google.protobuf", "protobuf"],
   ["api", "image"],
+  ["attestation_agent", "attestation"],
   ["hypervisor", "hypervisor"],
 ]);
 

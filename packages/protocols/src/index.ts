@@ -11,12 +11,13 @@ export {
 export { encode } from "./encode.ts";
 export { DecodeError, type DecodeErrorCode, EncodeError, JsonError } from "./error.ts";
 export { fromJson } from "./from-json.ts";
-export { FSGroupChangePolicy, IPFamily, ServingStatus, Unit } from "./gen/enums.ts";
+export type * as attestation from "./gen/attestation.ts";
+export { FSGroupChangePolicy, IPFamily, RuntimeMeasurementResult, ServingStatus, Unit } from "./gen/enums.ts";
 export type * as grpc from "./gen/grpc.ts";
 export type * as hypervisor from "./gen/hypervisor.ts";
 export type * as image from "./gen/image.ts";
 export type * as protobuf from "./gen/protobuf.ts";
-export { AgentService, Health, Hypervisor, ImagePullService } from "./gen/services.ts";
+export { AgentService, AttestationAgentService, Health, Hypervisor, ImagePullService } from "./gen/services.ts";
 export type * as types from "./gen/types.ts";
 export type { Init } from "./init.ts";
 export { type KernelCommandLine, type KernelParameter, parseKernelCommandLine } from "./kernel-command-line.ts";

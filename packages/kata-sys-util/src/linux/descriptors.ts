@@ -3,7 +3,7 @@ import { Errno } from "../errno.ts";
 import { SysError } from "../error.ts";
 import type { LibC, PollCallback } from "../native.ts";
 import type { CallName } from "../signatures.ts";
-import type { DescriptorCalls } from "../syscalls.ts";
+import type { DescriptorCalls, IoctlPointer } from "../syscalls.ts";
 
 const F_GETFD = 1;
 const F_SETFD = 2;
@@ -45,6 +45,15 @@ export function descriptorCalls(libc: () => LibC): DescriptorCalls {
     ioctl: (fd, request, argument) =>
       // A number goes as the pointer's value: that is how ioctl takes one.
       libc().call("ioctl", undefined, fd, request, typeof argument === "number" ? BigInt(argument) : argument),
+    ioctlLater: async (fd, request, argument, pointers = []) => {
+      const held = putAddresses(libc(), argument, pointers);
+      try {
+        return await libc().later("ioctl", undefined, fd, request, argument);
+      } finally {
+        // Addresses are numbers: nothing else keeps the blocks where they are until the kernel is done with them.
+        held.length = 0;
+      }
+    },
     read: (fd, buffer) => transfer("read", fd, buffer),
     write: (fd, buffer) => transfer("write", fd, buffer),
     poll: (fd, events, callback) => {
@@ -80,4 +89,13 @@ export function descriptorCalls(libc: () => LibC): DescriptorCalls {
       };
     },
   };
+}
+
+/** Writes each block's address where it belongs; what must be kept. */
+function putAddresses(libc: LibC, into: Buffer, pointers: readonly IoctlPointer[]): Buffer[] {
+  return pointers.flatMap(({ offset, block, inner = [] }) => {
+    const held = putAddresses(libc, block, inner);
+    into.writeBigUInt64LE(libc.koffi.address(block), offset);
+    return [block, ...held];
+  });
 }

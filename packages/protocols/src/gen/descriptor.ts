@@ -13,6 +13,43 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
     [1002,"config_digest","string","optional"],
     [1003,"diff_ids","string","repeated"],
   ],
+  "attestation_agent.BindInitDataRequest": [
+    [1,"Digest","bytes"],
+  ],
+  "attestation_agent.BindInitDataResponse": [],
+  "attestation_agent.ExtendRuntimeMeasurementRequest": [
+    [1,"Domain","string"],
+    [2,"Operation","string"],
+    [3,"Content","string"],
+    [4,"RegisterIndex","uint64","optional"],
+  ],
+  "attestation_agent.ExtendRuntimeMeasurementResponse": [
+    [1,"Result","attestation_agent.RuntimeMeasurementResult"],
+  ],
+  "attestation_agent.GetAdditionalEvidenceRequest": [
+    [1,"RuntimeData","bytes"],
+  ],
+  "attestation_agent.GetAdditionalTeesRequest": [],
+  "attestation_agent.GetAdditionalTeesResponse": [
+    [1,"additional_tees","string","repeated"],
+  ],
+  "attestation_agent.GetEvidenceRequest": [
+    [1,"RuntimeData","bytes"],
+  ],
+  "attestation_agent.GetEvidenceResponse": [
+    [1,"Evidence","bytes"],
+  ],
+  "attestation_agent.GetTeeTypeRequest": [],
+  "attestation_agent.GetTeeTypeResponse": [
+    [1,"tee","string"],
+  ],
+  "attestation_agent.GetTokenRequest": [
+    [1,"TokenType","string"],
+    [1001,"fresh","bool","optional"],
+  ],
+  "attestation_agent.GetTokenResponse": [
+    [1,"Token","bytes"],
+  ],
   "google.protobuf.Empty": [],
   "grpc.ARPNeighbors": [
     [1,"ARPNeighbors","types.ARPNeighbor","repeated"],
@@ -628,6 +665,7 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
 };
 
 export const enums: Readonly<Record<string, EnumRow>> = {
+  "attestation_agent.RuntimeMeasurementResult": {"OK":0,"NOT_SUPPORTED":1,"NOT_ENABLED":2},
   "grpc.HealthCheckResponse.ServingStatus": {"UNKNOWN":0,"SERVING":1,"NOT_SERVING":2},
   "grpc.VolumeUsage.Unit": {"UNKNOWN":0,"BYTES":1,"INODES":2},
   "types.FSGroupChangePolicy": {"Always":0,"OnRootMismatch":1},
@@ -637,6 +675,15 @@ export const enums: Readonly<Record<string, EnumRow>> = {
 export const services: Readonly<Record<string, readonly MethodRow[]>> = {
   "api.ImagePullService": [
     ["PullImage","api.ImagePullRequest","api.ImagePullResponse"],
+  ],
+  "attestation_agent.AttestationAgentService": [
+    ["GetEvidence","attestation_agent.GetEvidenceRequest","attestation_agent.GetEvidenceResponse"],
+    ["GetAdditionalEvidence","attestation_agent.GetAdditionalEvidenceRequest","attestation_agent.GetEvidenceResponse"],
+    ["GetToken","attestation_agent.GetTokenRequest","attestation_agent.GetTokenResponse"],
+    ["ExtendRuntimeMeasurement","attestation_agent.ExtendRuntimeMeasurementRequest","attestation_agent.ExtendRuntimeMeasurementResponse"],
+    ["BindInitData","attestation_agent.BindInitDataRequest","attestation_agent.BindInitDataResponse"],
+    ["GetTeeType","attestation_agent.GetTeeTypeRequest","attestation_agent.GetTeeTypeResponse"],
+    ["GetAdditionalTees","attestation_agent.GetAdditionalTeesRequest","attestation_agent.GetAdditionalTeesResponse"],
   ],
   "grpc.AgentService": [
     ["CreateContainer","grpc.CreateContainerRequest","google.protobuf.Empty"],

@@ -1,5 +1,7 @@
 // Generated from protos/ by scripts/generate.ts (make generate). Do not edit.
 
+/** The numbers of `attestation_agent.RuntimeMeasurementResult`. */
+export const RuntimeMeasurementResult: { readonly OK: 0; readonly NOT_SUPPORTED: 1; readonly NOT_ENABLED: 2 } = { OK: 0, NOT_SUPPORTED: 1, NOT_ENABLED: 2 };
 /** The numbers of `grpc.HealthCheckResponse.ServingStatus`. */
 export const ServingStatus: { readonly UNKNOWN: 0; readonly SERVING: 1; readonly NOT_SERVING: 2 } = { UNKNOWN: 0, SERVING: 1, NOT_SERVING: 2 };
 /** The numbers of `grpc.VolumeUsage.Unit`. */

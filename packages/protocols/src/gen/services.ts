@@ -1,6 +1,7 @@
 // Generated from protos/ by scripts/generate.ts (make generate). Do not edit.
 
 import { type MethodDescriptor, serviceDescriptor } from "../method.ts";
+import type * as attestation from "./attestation.ts";
 import type * as grpc from "./grpc.ts";
 import type * as hypervisor from "./hypervisor.ts";
 import type * as image from "./image.ts";
@@ -14,6 +15,20 @@ export const ImagePullService: {
     readonly PullImage: MethodDescriptor<image.ImagePullRequest, image.ImagePullResponse>;
   };
 } = serviceDescriptor("api.ImagePullService");
+
+/** `attestation_agent.AttestationAgentService` */
+export const AttestationAgentService: {
+  readonly name: "attestation_agent.AttestationAgentService";
+  readonly methods: {
+    readonly GetEvidence: MethodDescriptor<attestation.GetEvidenceRequest, attestation.GetEvidenceResponse>;
+    readonly GetAdditionalEvidence: MethodDescriptor<attestation.GetAdditionalEvidenceRequest, attestation.GetEvidenceResponse>;
+    readonly GetToken: MethodDescriptor<attestation.GetTokenRequest, attestation.GetTokenResponse>;
+    readonly ExtendRuntimeMeasurement: MethodDescriptor<attestation.ExtendRuntimeMeasurementRequest, attestation.ExtendRuntimeMeasurementResponse>;
+    readonly BindInitData: MethodDescriptor<attestation.BindInitDataRequest, attestation.BindInitDataResponse>;
+    readonly GetTeeType: MethodDescriptor<attestation.GetTeeTypeRequest, attestation.GetTeeTypeResponse>;
+    readonly GetAdditionalTees: MethodDescriptor<attestation.GetAdditionalTeesRequest, attestation.GetAdditionalTeesResponse>;
+  };
+} = serviceDescriptor("attestation_agent.AttestationAgentService");
 
 /** `grpc.AgentService` */
 export const AgentService: {

@@ -1,0 +1,119 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { AttestationAgentService, type MethodDescriptor, RuntimeMeasurementResult } from "@nacre/protocols";
+import { RpcError, TtrpcClient } from "@nacre/ttrpc";
+import { dial } from "@nacre/vsock";
+import { afterEach, describe, expect, it } from "vitest";
+
+import { createGrpcServer } from "../src/service/grpc-server.ts";
+import { serve } from "../src/index.ts";
+import { agent } from "./fakes.ts";
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+
+async function serving(): Promise<{ path: string; lines: string[]; loads: () => number }> {
+  const folder = mkdtempSync(join(tmpdir(), "nacre-aa-serve-"));
+  closing.push(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "aa.sock");
+  const { agent: one, lines } = agent();
+  let loads = 0;
+  const server = await serve({
+    agent: one,
+    log: (level, text) => void lines.push(`${level} ${text}`),
+    socket: `unix://${path}`,
+    grpcAddress: undefined,
+    loadGrpc: () => {
+      loads += 1;
+      return Promise.resolve({ createGrpcServer });
+    },
+  });
+  closing.push(() => server.close());
+  return { path, lines, loads: () => loads };
+}
+
+const { GetEvidence, GetTeeType, GetToken, BindInitData, ExtendRuntimeMeasurement, GetAdditionalTees } =
+  AttestationAgentService.methods;
+
+function grpcClient(path: string) {
+  const client = new Client(`unix:${path}`, credentials.createInsecure());
+  closing.push(() => client.close());
+  return <Req, Res>(method: MethodDescriptor<Req, Res>, request: Parameters<typeof method.encodeRequest>[0]) =>
+    new Promise<Res>((resolve, reject) => {
+      client.makeUnaryRequest(
+        method.path,
+        (value: Uint8Array) => Buffer.from(value),
+        (bytes: Buffer) => method.decodeResponse(bytes),
+        method.encodeRequest(request),
+        new Metadata(),
+        { deadline: Date.now() + 30_000 },
+        (error, response) => (error === null ? resolve(response as Res) : reject(error)),
+      );
+    });
+}
+
+describe("the socket", () => {
+  it("speaks ttRPC", async () => {
+    const { path, lines, loads } = await serving();
+    const client = new TtrpcClient(await dial(`unix://${path}`));
+    closing.push(() => client.close());
+    expect(await client.call(GetTeeType, {})).toEqual({ tee: "sample" });
+    expect(await client.call(GetAdditionalTees, {})).toEqual({ additional_tees: [] });
+    const { Evidence } = await client.call(GetEvidence, { RuntimeData: Buffer.from("x") });
+    expect(Buffer.from(Evidence).toString()).toBe('{"report_data":"eA==","svn":"1"}');
+    await expect(client.call(GetToken, { TokenType: "kbs" })).rejects.toEqual(
+      new RpcError(13, "[ERROR:attestation-agent] AA-KBC get token failed"),
+    );
+    await expect(client.call(BindInitData, {})).rejects.toEqual(
+      new RpcError(5, "/attestation_agent.AttestationAgentService/BindInitData is not supported"),
+    );
+    expect(await client.call(ExtendRuntimeMeasurement, {})).toEqual({ Result: RuntimeMeasurementResult.NOT_ENABLED });
+    // Why it failed is for the guest's log.
+    expect(lines).toContain("error GetToken: Error: kbs token config not configured in config file");
+    expect(loads()).toBe(0);
+  });
+
+  it("speaks gRPC beside it", async () => {
+    const { path, loads } = await serving();
+    const call = grpcClient(path);
+    expect(await call(GetTeeType, {})).toEqual({ tee: "sample" });
+    expect(await call(BindInitData, { Digest: Buffer.alloc(32) })).toEqual({});
+    await expect(call(GetToken, { TokenType: "x" })).rejects.toMatchObject({
+      code: 13,
+      details: "[ERROR:attestation-agent] AA get token failed",
+    });
+    const other = grpcClient(path);
+    expect(await other(GetTeeType, {})).toEqual({ tee: "sample" });
+    const ttrpc = new TtrpcClient(await dial(`unix://${path}`));
+    closing.push(() => ttrpc.close());
+    expect(await ttrpc.call(GetTeeType, {})).toEqual({ tee: "sample" });
+    expect(loads()).toBe(1);
+  });
+
+  it("lives on after callers that say nothing, garbage, or go", async () => {
+    const { path } = await serving();
+    const open = async (): Promise<Socket> => {
+      const socket = connect(path);
+      socket.on("error", () => undefined);
+      closing.push(() => socket.destroy());
+      await once(socket, "connect");
+      return socket;
+    };
+    await open();
+    (await open()).destroy();
+    (await open()).end();
+    (await open()).end("P");
+    (await open()).end("PRI * HTTP/1.1\r\n\r\n");
+    (await open()).end(Buffer.alloc(64, 0xff));
+    const client = new TtrpcClient(await dial(`unix://${path}`));
+    closing.push(() => client.close());
+    expect(await client.call(GetTeeType, {})).toEqual({ tee: "sample" });
+  });
+});

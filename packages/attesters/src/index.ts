@@ -1,0 +1,16 @@
+export type { Attester, DeviceAttester, RuntimeMeasurement } from "./attester.ts";
+export { azureMetadata, type Metadata } from "./azure/metadata.ts";
+export { detectAttester, detectDevices, type DetectPorts, type Fallbacks } from "./detect.ts";
+export type { CommandDevice, Devices, Pointer } from "./devices.ts";
+export { AttesterError, type AttesterErrorCode } from "./error.ts";
+export type { EventLogReader } from "./event-log.ts";
+export { type GpuReport, type Gpus, nvidiaAttester } from "./nvidia.ts";
+export { sampleAttester } from "./sample.ts";
+export { parseCertificates } from "./snp/certificates.ts";
+export { formatSnpReport, parseSnpReport, SNP_REPORT } from "./snp/report.ts";
+export { systemDevices } from "./system-devices.ts";
+export { tdxRegister } from "./tdx/attester.ts";
+export { mrConfigId, rtmr } from "./tdx/td-report.ts";
+export { parseQuote } from "./tpm/structures.ts";
+export { Tpm } from "./tpm/tpm.ts";
+export { type TsmReport, tsmReport } from "./tsm-report.ts";
