@@ -72,6 +72,9 @@ async function main(): Promise<void> {
     clock: systemClock,
     log,
   });
+  const ended = Promise.withResolvers<string>();
+  // Before the socket opens: who sees it may end the agent at once.
+  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(name, ended.resolve);
   mkdirSync(dirname(options.socket.slice("unix://".length)), { recursive: true, mode: 0o755 });
   const serving = await serve({
     agent,
@@ -83,11 +86,10 @@ async function main(): Promise<void> {
   tracer.mark("listening");
   log("info", `listening on ${serving.addresses.join(", ")}`);
 
-  const end = (signal: string): void => {
-    log("info", `ending on ${signal}`);
-    serving.close().then(() => process.exit(0), fail);
-  };
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.once(signal, end);
+  const signal = await ended.promise;
+  log("info", `ending on ${signal}`);
+  await serving.close();
+  process.exit(0);
 }
 
 function fail(error: unknown): never {
