@@ -28,6 +28,8 @@ export const layers: ReadonlyMap<string, number> = new Map([
 const siblings: ReadonlySet<string> = new Set([
   "@nacre/vsock @nacre/kata-sys-util",
   "@nacre/image-puller @nacre/kata-sys-util",
+  // Both are of the host; the command starts the broker in its own process.
+  "@nacre/cli @nacre/trustee",
   "@nacre/attesters @nacre/kata-sys-util",
 ]);
 

@@ -1,4 +1,16 @@
-export { TrusteeError, type TrusteeErrorCode } from "./error.ts";
+export { AttestationService, type Finding, type VerificationRequest } from "./attestation/attestation-service.ts";
+export { EarSigner } from "./attestation/ear.ts";
+export { parseConfig, readConfig, type TrusteeConfig } from "./config.ts";
+export { errorText, TrusteeError, type TrusteeErrorCode } from "./error.ts";
+export { fetchBytes } from "./fetch-bytes.ts";
+export { adminToken, FreshFile, type FreshOptions, freshTrustee } from "./fresh.ts";
+export { openConfig } from "./open-config.ts";
+export { ReferenceValues } from "./rvps/reference-values.ts";
+export { LocalFsStorage } from "./storage/local-fs.ts";
+export { MemoryStorage } from "./storage/memory.ts";
+export { SqliteStorage } from "./storage/sqlite.ts";
+export { Namespace, type Storage } from "./storage/storage.ts";
+export { startTrustee, type Trustee, type TrusteeOptions } from "./trustee.ts";
 export { AzSnpVerifier } from "./verifier/azure/az-snp-verifier.ts";
 export { sampleDeviceVerifier, sampleVerifier } from "./verifier/sample.ts";
 export { type FetchBytes, keyDistributionService } from "./verifier/snp/kds.ts";

@@ -17,6 +17,7 @@ import { rpc } from "./rpc.ts";
 import { run } from "./run.ts";
 import { stats } from "./stats.ts";
 import { trace } from "./trace.ts";
+import { trusteeStart, trusteeToken } from "./trustee-start.ts";
 
 /** All commands, in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -36,6 +37,8 @@ export const COMMANDS: readonly Command[] = [
   policyExplain,
   policyDiff,
   trace,
+  trusteeStart,
+  trusteeToken,
   hypervisorServe,
   kataInstall,
   kataUninstall,

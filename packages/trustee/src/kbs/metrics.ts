@@ -1,0 +1,131 @@
+/** Label values to a count; no label is the empty text. */
+type Series = Map<string, number>;
+
+interface Counter {
+  readonly help: string;
+  readonly label?: string;
+  readonly series: Series;
+}
+
+interface Histogram {
+  readonly help: string;
+  readonly bounds: readonly number[];
+  readonly counts: number[];
+  sum: number;
+  count: number;
+}
+
+export type CounterName =
+  | "kbs_attestation_errors_total"
+  | "kbs_attestation_failures_total"
+  | "kbs_attestation_requests_total"
+  | "kbs_attestation_successes_total"
+  | "kbs_auth_errors_total"
+  | "kbs_auth_requests_total"
+  | "kbs_auth_successes_total"
+  | "kbs_http_requests_total"
+  | "kbs_policy_approvals_total"
+  | "kbs_policy_errors_total"
+  | "kbs_policy_evaluations_total"
+  | "kbs_policy_violations_total"
+  | "kbs_resource_deletes_total"
+  | "kbs_resource_reads_total"
+  | "kbs_resource_writes_total";
+export type HistogramName =
+  | "kbs_http_request_duration_seconds"
+  | "kbs_http_request_size_bytes"
+  | "kbs_http_response_size_bytes";
+
+const COUNTERS: Readonly<Record<CounterName, readonly [help: string, label?: string]>> = {
+  kbs_attestation_errors_total: ["Total count of errors during attestation processing"],
+  kbs_attestation_failures_total: ["Total count of attestation failures", "tee_type"],
+  kbs_attestation_requests_total: ["Total count of attestation requests"],
+  kbs_attestation_successes_total: ["Total count of attestation successes", "tee_type"],
+  kbs_auth_errors_total: ["Total count of errors during auth processing"],
+  kbs_auth_requests_total: ["Total count of auth requests"],
+  kbs_auth_successes_total: ["Total count of successfully authenticated requests"],
+  kbs_http_requests_total: ["Total HTTP requests count"],
+  kbs_policy_approvals_total: ["Total count of requests approved by KBS policy"],
+  kbs_policy_errors_total: ["Total count of errors during KBS evaluation"],
+  kbs_policy_evaluations_total: ["Total count of KBS policy evaluations"],
+  kbs_policy_violations_total: ["Total count of requests denied by KBS policy"],
+  kbs_resource_deletes_total: ["KBS resource delete count", "resource_path"],
+  kbs_resource_reads_total: ["KBS resource read count", "resource_path"],
+  kbs_resource_writes_total: ["KBS resource write count", "resource_path"],
+};
+
+const SECONDS = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.5, 1];
+const BYTES = [32, 128, 512, 2048, 8192];
+const HISTOGRAMS: Readonly<Record<HistogramName, readonly [help: string, bounds: readonly number[]]>> = {
+  kbs_http_request_duration_seconds: ["Distribution of request handling duration", SECONDS],
+  kbs_http_request_size_bytes: ["Distribution of request body sizes", BYTES],
+  kbs_http_response_size_bytes: ["Distribution of response body sizes", BYTES],
+};
+
+/** Series of one counter: paths are the administrator's, but a disk full of resources is no reason to hold them all. */
+const MAX_SERIES = 1024;
+
+/** Counts under upstream's names, in Prometheus' text format. */
+export class Metrics {
+  readonly #version: string;
+  readonly #counters = new Map<string, Counter>();
+  readonly #histograms = new Map<string, Histogram>();
+  /** Requests being answered. */
+  active = 0;
+
+  constructor(version: string) {
+    this.#version = version;
+    for (const [name, [help, label]] of Object.entries(COUNTERS)) {
+      this.#counters.set(name, {
+        help,
+        ...(label === undefined ? {} : { label }),
+        series: new Map(label === undefined ? [["", 0]] : []),
+      });
+    }
+    for (const [name, [help, bounds]] of Object.entries(HISTOGRAMS)) {
+      this.#histograms.set(name, { help, bounds, counts: bounds.map(() => 0), sum: 0, count: 0 });
+    }
+  }
+
+  count(name: CounterName, label = ""): void {
+    const series = this.#counters.get(name)?.series;
+    if (series === undefined || (series.size >= MAX_SERIES && !series.has(label))) return;
+    series.set(label, (series.get(label) ?? 0) + 1);
+  }
+
+  observe(name: HistogramName, value: number): void {
+    const histogram = this.#histograms.get(name);
+    if (histogram === undefined) return;
+    histogram.sum += value;
+    histogram.count++;
+    histogram.bounds.forEach((bound, at) => {
+      if (value <= bound) histogram.counts[at] = (histogram.counts[at] ?? 0) + 1;
+    });
+  }
+
+  text(): string {
+    const version = JSON.stringify(this.#version);
+    const lines = [
+      ...head("kbs_build_info", "KBS binary build info", "gauge"),
+      `kbs_build_info{version=${version},git_hash="",build_date=""} 1`,
+      ...head("kbs_http_active_connections", "Count of HTTP connections being processed at the moment", "gauge"),
+      `kbs_http_active_connections ${this.active}`,
+    ];
+    for (const [name, { help, label, series }] of this.#counters) {
+      if (series.size === 0) continue;
+      lines.push(...head(name, help, "counter"));
+      for (const [value, n] of series)
+        lines.push(`${name}${label === undefined ? "" : `{${label}=${JSON.stringify(value)}}`} ${n}`);
+    }
+    for (const [name, { help, bounds, counts, sum, count }] of this.#histograms) {
+      lines.push(...head(name, help, "histogram"));
+      bounds.forEach((bound, at) => lines.push(`${name}_bucket{le="${bound}"} ${counts[at] ?? 0}`));
+      lines.push(`${name}_bucket{le="+Inf"} ${count}`, `${name}_sum ${sum}`, `${name}_count ${count}`);
+    }
+    return `${lines.join("\n")}\n`;
+  }
+}
+
+function head(name: string, help: string, type: string): readonly string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+}

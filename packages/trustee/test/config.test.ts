@@ -1,0 +1,99 @@
+import { describe, expect, it } from "vitest";
+
+import { parseConfig } from "../src/config.ts";
+
+const KBS = `
+[http_server]
+sockets = ["127.0.0.1:8080"]
+private_key = "./work/https.key"
+certificate = "./work/https.crt"
+insecure_http = false
+payload_request_size = 4
+tls_profile = "modern"
+[attestation_token]
+trusted_certs_paths = ["./work/ca-cert.pem"]
+[attestation_service]
+type = "coco_as_builtin"
+timeout = 7
+[attestation_service.attestation_token_broker]
+duration_min = 9
+[attestation_service.attestation_token_broker.signer]
+key_path = "./work/token.key"
+cert_path = "./work/token-cert-chain.pem"
+[attestation_service.rvps_config]
+type = "BuiltIn"
+[attestation_service.verifier_config.tpm_verifier]
+trusted_ak_keys_dir = "./work/attestation-service/tpm_trusted_keys"
+max_trusted_ak_keys = 100
+[storage_backend]
+storage_type = "LocalFs"
+[storage_backend.backends.local_fs]
+dir_path = "./work/storage"
+[admin]
+authorization_mode = "AuthenticatedAuthorization"
+[admin.authentication.bearer_jwt]
+identity_providers = [{ issuer = "issuer", audience = "kbs", public_key_uri = "./work/kbs.pem" }]
+[admin.authorization.regex_acl]
+acls = [{ role = "admin", allowed_endpoints = "^/kbs/.+$" }, { role = "r", allowed_endpoints = "^/kbs/a$|^/kbs/b$" }]
+[[plugins]]
+name = "resource"
+storage_backend_type = "kvstorage"
+`;
+
+describe("a configuration file", () => {
+  it("is upstream's", () => {
+    const config = parseConfig(KBS, "toml");
+    expect(config).toMatchObject({
+      http: {
+        sockets: ["127.0.0.1:8080"],
+        insecure: false,
+        privateKey: "./work/https.key",
+        maxBody: 4 * 1024 * 1024,
+        tls: { minVersion: "TLSv1.3" },
+      },
+      tokens: { certificates: ["./work/ca-cert.pem"], insecureHeaderJwk: false },
+      attestation: { minutes: 9, keyPath: "./work/token.key", verboseToken: true, vcekSources: [{ type: "KDS" }] },
+      sessionMinutes: 7,
+      storage: { kind: "LocalFs", localFsPath: "./work/storage" },
+      admin: {
+        mode: "AuthenticatedAuthorization",
+        providers: [{ issuer: "issuer", audience: "kbs", publicKey: "./work/kbs.pem" }],
+      },
+      resourcePlugin: true,
+    });
+    if (config.admin.mode !== "AuthenticatedAuthorization") throw new Error("another mode");
+    const [all, two] = config.admin.rules;
+    expect(all?.endpoints.test("/kbs/v0/resource/a/b/c?x=1")).toBe(true);
+    expect(all?.endpoints.test("/x/kbs/v0")).toBe(false);
+    // Each branch is of the whole path.
+    expect(two?.endpoints.test("/kbs/a")).toBe(true);
+    expect(two?.endpoints.test("/kbs/abc")).toBe(false);
+  });
+
+  it("that says nothing lets nobody administer, and serves TLS", () => {
+    expect(parseConfig("", "toml")).toMatchObject({
+      admin: { mode: "DenyAll" },
+      http: { insecure: false, sockets: ["127.0.0.1:8080"] },
+      storage: { kind: "Memory" },
+      attestation: undefined,
+      resourcePlugin: false,
+    });
+    expect(parseConfig("{}", "json").admin.mode).toBe("DenyAll");
+  });
+
+  it.each([
+    ["[http_server]\ninsecure = true", "insecure: expected no such member"],
+    ["[admin]\ntype = 'DenyAll'", "type: expected no such member"],
+    ["[admin]\nauthorization_mode = 'All'", "authorization_mode: expected one of"],
+    ["[attestation_service]\ntype = 'intel_ta'", "type: expected coco_as_builtin"],
+    ["[storage_backend]\nstorage_type = 'Tape'", "storage_type: expected one of"],
+    ["[[plugins]]\nname = 'pkcs11'", "name: expected resource"],
+    ["[http_server]\nsockets = '127.0.0.1:1'", "sockets: expected a list of texts"],
+    ["[http_server]\npayload_request_size = 0", "payload_request_size: expected a whole number"],
+    [KBS.replace("^/kbs/.+$", "/kbs/.+"), "allowed_endpoints: expected an expression from ^/kbs to $"],
+    [KBS.replace("^/kbs/.+$", "^/kbs/(.+$"), "expected a regular expression"],
+    ["[admin", "expected TOML"],
+  ])("%j is refused", (text, message) => {
+    expect(() => parseConfig(text, "toml")).toThrow(message);
+  });
+});
