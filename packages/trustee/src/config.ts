@@ -25,6 +25,8 @@ export interface TrusteeConfig {
   readonly resourcePlugin: boolean;
   /** Ours: where the audit log goes; default: standard error. */
   readonly auditLog: string | undefined;
+  /** Names of settings of the file that have no effect. */
+  readonly ineffective: readonly string[];
 }
 
 export interface HttpConfig {
@@ -68,6 +70,8 @@ export interface AttestationConfig {
     | { readonly type: "KDS"; readonly url: string }
     | { readonly type: "OfflineStore"; readonly path: string }
   )[];
+  /** The only attestation keys of TPMs that are believed, PEM files of a folder, at most so many; absent: any key. */
+  readonly tpmKeys: { readonly folder: string; readonly max: number } | undefined;
 }
 
 export interface StorageConfig {
@@ -95,6 +99,17 @@ export interface ProviderConfig {
 }
 
 const MAX_LIST = 256;
+const MAX_TPM_KEYS = 100;
+/** Members that upstream's files have and nothing here depends on. */
+const INEFFECTIVE: readonly (readonly string[])[] = [
+  ["http_server", "worker_count"],
+  ["attestation_service", "rvps_config", "storage_type"],
+  ["attestation_service", "rvps_config", "storage"],
+  ["attestation_service", "rvps_config", "extractors"],
+  ["attestation_service", "verifier_config", "dcap_verifier"],
+  ["attestation_service", "verifier_config", "nvidia_verifier"],
+  ["attestation_service", "verifier_config", "nvidia_dpu_verifier"],
+];
 const MEGABYTE = 1024 * 1024;
 const KDS = "https://kdsintf.amd.com";
 const LOCAL_FS = "/opt/confidential-containers/storage/local_fs";
@@ -151,7 +166,14 @@ export function parseConfig(text: string, format: "json" | "toml", what = "confi
     admin: adminConfig(root.section("admin")),
     resourcePlugin: plugins(root),
     auditLog: root.optional("audit_log"),
+    ineffective: INEFFECTIVE.filter((path) => isSet(root.fields, path)).map((path) => path.join(".")),
   };
+}
+
+function isSet(fields: unknown, path: readonly string[]): boolean {
+  let at = fields;
+  for (const name of path) at = isFields(at) ? at[name] : undefined;
+  return at !== undefined;
 }
 
 const PROFILES: Readonly<Record<string, TlsConfig>> = {
@@ -237,7 +259,14 @@ function attestationConfig(section: Section): AttestationConfig {
     certificatePath: signer.optional("cert_path"),
     certificateUrl: signer.optional("cert_url"),
     vcekSources: vcekSources(verifiers.section("snp_verifier")),
+    tpmKeys: tpmKeys(verifiers.section("tpm_verifier")),
   };
+}
+
+function tpmKeys(section: Section): AttestationConfig["tpmKeys"] {
+  section.only("trusted_ak_keys_dir", "max_trusted_ak_keys");
+  const folder = section.optional("trusted_ak_keys_dir");
+  return folder === undefined ? undefined : { folder, max: section.number("max_trusted_ak_keys") ?? MAX_TPM_KEYS };
 }
 
 function vcekSources(section: Section): AttestationConfig["vcekSources"] {

@@ -18,5 +18,5 @@ export { offlineStore } from "./verifier/snp/offline-store.ts";
 export { SnpVerifier, type VcekSource } from "./verifier/snp/snp-verifier.ts";
 export { type CollateralSource, type TdxCollateral } from "./verifier/tdx/collateral.ts";
 export { TdxVerifier, type TdxVerifierOptions } from "./verifier/tdx/tdx-verifier.ts";
-export { tpmVerifier } from "./verifier/tpm/tpm-verifier.ts";
+export { tpmVerifier, tpmVerifierOf } from "./verifier/tpm/tpm-verifier.ts";
 export type { Expected, TeeClass, VerifiedClaims, Verifier } from "./verifier/verifier.ts";

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { appendFileSync, openSync, writeSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { JWK } from "jose";
@@ -49,6 +50,7 @@ export async function openConfig(config: TrusteeConfig, options: OpenConfigOptio
       "admin.authorization_mode: InsecureAllowAll lets anybody read and write everything; it needs the flag --insecure-admin",
     );
   }
+  for (const name of config.ineffective) options.log(`configuration: ${name} has no effect here`);
   const listen = await listenOptions(config.http);
   const tokens = await tokenTrust(config.tokens, options.fetchBytes);
   const opened = attestation === undefined ? undefined : await attestationOptions(attestation, options.fetchBytes);
@@ -147,7 +149,24 @@ async function attestationOptions(config: AttestationConfig, fetchBytes: FetchBy
     vcekSources: config.vcekSources.map((source) =>
       source.type === "KDS" ? keyDistributionService(source.url, fetchBytes) : offlineStore(source.path),
     ),
+    ...(config.tpmKeys === undefined ? {} : { tpmKeys: await tpmKeys(config.tpmKeys) }),
   };
+}
+
+async function tpmKeys({ folder, max }: NonNullable<AttestationConfig["tpmKeys"]>): Promise<readonly KeyObject[]> {
+  let names: readonly string[];
+  try {
+    names = await readdir(folder);
+  } catch (cause) {
+    throw new TrusteeError("config", `${folder}: expected a folder of attestation keys`, { cause });
+  }
+  if (names.length > max) throw new TrusteeError("config", `${folder}: expected at most ${max} attestation keys`);
+  return await Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, name);
+      return parsePublicKey(await readText(path), path);
+    }),
+  );
 }
 
 async function openAdmin(config: AdminConfig, fetchBytes: FetchBytes): Promise<AdminOptions> {

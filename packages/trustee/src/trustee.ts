@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
@@ -23,7 +24,7 @@ import { sampleDeviceVerifier, sampleVerifier } from "./verifier/sample.ts";
 import { SnpVerifier, type VcekSource } from "./verifier/snp/snp-verifier.ts";
 import type { CollateralSource } from "./verifier/tdx/collateral.ts";
 import { TdxVerifier } from "./verifier/tdx/tdx-verifier.ts";
-import { tpmVerifier } from "./verifier/tpm/tpm-verifier.ts";
+import { tpmVerifierOf } from "./verifier/tpm/tpm-verifier.ts";
 import type { Verifier } from "./verifier/verifier.ts";
 
 export const VERSION = "0.1.0";
@@ -52,6 +53,8 @@ export interface AttestationOptions {
   readonly signer: EarOptions;
   readonly verboseToken: boolean;
   readonly vcekSources: readonly VcekSource[];
+  /** The only attestation keys of TPMs that are believed; absent: the attestation policy says which. */
+  readonly tpmKeys?: readonly KeyObject[];
   /** Absent: evidence of TDX is refused. */
   readonly collateral?: CollateralSource;
 }
@@ -66,8 +69,37 @@ export interface Trustee {
 
 /** Puts a broker together and serves it. Rejects with `config` or `storage`; nothing is left open then. */
 export async function startTrustee(options: TrusteeOptions): Promise<Trustee> {
+  const { storage, sessionStorage = storage, listen } = options;
+  const servers: RunningServer[] = [];
+  let sessions: Sessions | undefined;
+  const close = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.close()));
+    sessions?.close();
+    await storage.close();
+    if (sessionStorage !== storage) await sessionStorage.close();
+  };
+  try {
+    const { kbs, metrics, ...parts } = await makeKbs(options, sessionStorage);
+    sessions = parts.sessions;
+    for (const one of listen) servers.push(await serveKbs(kbs, metrics, one));
+    return { servers, attestation: parts.service, referenceValues: parts.referenceValues, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface Made {
+  readonly kbs: Kbs;
+  readonly metrics: Metrics;
+  readonly sessions: Sessions;
+  readonly service: AttestationService | undefined;
+  readonly referenceValues: ReferenceValues;
+}
+
+async function makeKbs(options: TrusteeOptions, sessionStorage: Storage): Promise<Made> {
   const now = options.now ?? Date.now;
-  const { storage, sessionStorage = storage, log } = options;
+  const { storage, log } = options;
   const wasm = await readFile(fileURLToPath(import.meta.resolve("regorus-wasm/regorus.wasm")));
   const module = await compileRegorus(wasm);
   const referenceValues = new ReferenceValues(storage, now);
@@ -101,20 +133,7 @@ export async function startTrustee(options: TrusteeOptions): Promise<Trustee> {
     audit: auditLog(options.audit, now),
     log,
   });
-  const servers: RunningServer[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(servers.map((server) => server.close()));
-    sessions.close();
-    await storage.close();
-    if (sessionStorage !== storage) await sessionStorage.close();
-  };
-  try {
-    for (const one of options.listen) servers.push(await serveKbs(kbs, metrics, one));
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { servers, attestation: service, referenceValues, close };
+  return { kbs, metrics, sessions, service, referenceValues };
 }
 
 /** Kinds of evidence that are verified; all others are refused. */
@@ -123,7 +142,7 @@ function verifiers(options: AttestationOptions, now: () => number): ReadonlyMap<
     ["sample", sampleVerifier],
     ["sampledevice", sampleDeviceVerifier],
     ["snp", new SnpVerifier(options.vcekSources)],
-    ["tpm", tpmVerifier],
+    ["tpm", tpmVerifierOf(options.tpmKeys)],
     ["az-snp-vtpm", new AzSnpVerifier()],
   ]);
   if (options.collateral !== undefined) map.set("tdx", new TdxVerifier({ now, collateral: options.collateral }));

@@ -5,34 +5,34 @@ import { parseConfig } from "../src/config.ts";
 const KBS = `
 [http_server]
 sockets = ["127.0.0.1:8080"]
-private_key = "./work/https.key"
-certificate = "./work/https.crt"
+private_key = "./state/https.key"
+certificate = "./state/https.crt"
 insecure_http = false
 payload_request_size = 4
 tls_profile = "modern"
 [attestation_token]
-trusted_certs_paths = ["./work/ca-cert.pem"]
+trusted_certs_paths = ["./state/ca-cert.pem"]
 [attestation_service]
 type = "coco_as_builtin"
 timeout = 7
 [attestation_service.attestation_token_broker]
 duration_min = 9
 [attestation_service.attestation_token_broker.signer]
-key_path = "./work/token.key"
-cert_path = "./work/token-cert-chain.pem"
+key_path = "./state/token.key"
+cert_path = "./state/token-cert-chain.pem"
 [attestation_service.rvps_config]
 type = "BuiltIn"
 [attestation_service.verifier_config.tpm_verifier]
-trusted_ak_keys_dir = "./work/attestation-service/tpm_trusted_keys"
+trusted_ak_keys_dir = "./state/attestation-service/tpm_trusted_keys"
 max_trusted_ak_keys = 100
 [storage_backend]
 storage_type = "LocalFs"
 [storage_backend.backends.local_fs]
-dir_path = "./work/storage"
+dir_path = "./state/storage"
 [admin]
 authorization_mode = "AuthenticatedAuthorization"
 [admin.authentication.bearer_jwt]
-identity_providers = [{ issuer = "issuer", audience = "kbs", public_key_uri = "./work/kbs.pem" }]
+identity_providers = [{ issuer = "issuer", audience = "kbs", public_key_uri = "./state/kbs.pem" }]
 [admin.authorization.regex_acl]
 acls = [{ role = "admin", allowed_endpoints = "^/kbs/.+$" }, { role = "r", allowed_endpoints = "^/kbs/a$|^/kbs/b$" }]
 [[plugins]]
@@ -47,17 +47,24 @@ describe("a configuration file", () => {
       http: {
         sockets: ["127.0.0.1:8080"],
         insecure: false,
-        privateKey: "./work/https.key",
+        privateKey: "./state/https.key",
         maxBody: 4 * 1024 * 1024,
         tls: { minVersion: "TLSv1.3" },
       },
-      tokens: { certificates: ["./work/ca-cert.pem"], insecureHeaderJwk: false },
-      attestation: { minutes: 9, keyPath: "./work/token.key", verboseToken: true, vcekSources: [{ type: "KDS" }] },
+      tokens: { certificates: ["./state/ca-cert.pem"], insecureHeaderJwk: false },
+      attestation: {
+        minutes: 9,
+        keyPath: "./state/token.key",
+        verboseToken: true,
+        vcekSources: [{ type: "KDS" }],
+        tpmKeys: { folder: "./state/attestation-service/tpm_trusted_keys", max: 100 },
+      },
+      ineffective: [],
       sessionMinutes: 7,
-      storage: { kind: "LocalFs", localFsPath: "./work/storage" },
+      storage: { kind: "LocalFs", localFsPath: "./state/storage" },
       admin: {
         mode: "AuthenticatedAuthorization",
-        providers: [{ issuer: "issuer", audience: "kbs", publicKey: "./work/kbs.pem" }],
+        providers: [{ issuer: "issuer", audience: "kbs", publicKey: "./state/kbs.pem" }],
       },
       resourcePlugin: true,
     });
@@ -81,7 +88,20 @@ describe("a configuration file", () => {
     expect(parseConfig("{}", "json").admin.mode).toBe("DenyAll");
   });
 
+  it("names the settings that it has no use for", () => {
+    const text = `${KBS.replace('type = "BuiltIn"', 'type = "BuiltIn"\nstorage_type = "LocalJson"').replace(
+      "payload_request_size = 4",
+      "worker_count = 4",
+    )}\n[attestation_service.verifier_config.dcap_verifier]\ncollateral_service = "https://pcs.example/"\n`;
+    expect(parseConfig(text, "toml").ineffective).toEqual([
+      "http_server.worker_count",
+      "attestation_service.rvps_config.storage_type",
+      "attestation_service.verifier_config.dcap_verifier",
+    ]);
+  });
+
   it.each([
+    [KBS.replace("max_trusted_ak_keys", "max_keys"), "max_keys: expected no such member"],
     ["[http_server]\ninsecure = true", "insecure: expected no such member"],
     ["[admin]\ntype = 'DenyAll'", "type: expected no such member"],
     ["[admin]\nauthorization_mode = 'All'", "authorization_mode: expected one of"],

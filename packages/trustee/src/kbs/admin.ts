@@ -24,7 +24,7 @@ export interface IdentityProvider {
 
 export interface AccessRule {
   readonly role: string;
-  /** Of a whole path with its query. */
+  /** Of a whole path, and of the same with its query. */
   readonly endpoints: RegExp;
 }
 
@@ -54,7 +54,10 @@ export class Admin {
       const reason = 'AdminAccessDenied { reason: "Missing required `role` claim in JWT" }';
       throw new Error(`Admin access denied: Failed to parse claims from token: ${reason}`);
     }
-    if (!this.#options.rules.some((rule) => rule.role === role && rule.endpoints.test(target))) {
+    // Upstream looks at the path with its query alone: any path would meet a rule's end by what follows a "?".
+    const [path = ""] = target.split("?", 1);
+    const meets = (rule: AccessRule): boolean => rule.endpoints.test(path) && rule.endpoints.test(target);
+    if (!this.#options.rules.some((rule) => rule.role === role && meets(rule))) {
       throw new Error(`Admin access denied: Role ${role} not allowed for path ${target}`);
     }
     return role;

@@ -13,6 +13,8 @@ const MAX_HEAD: number = 128 * 1024;
 const HEAD_MS = 30_000;
 const REQUEST_MS = 120_000;
 const MAX_CONNECTIONS = 4096;
+/** Milliseconds that requests under way have when the server ends. */
+const CLOSE_GRACE_MS = 2_000;
 
 export interface HttpOptions {
   readonly host: string;
@@ -48,7 +50,12 @@ export async function serveKbs(kbs: Kbs, metrics: Metrics, options: HttpOptions)
   const { port, address } = server.address() as AddressInfo;
   const close = (): Promise<void> =>
     new Promise((resolve) => {
-      server.close(() => resolve());
+      // Whoever only connected, or stopped in the middle, does not hold up the end.
+      const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+      server.close(() => {
+        clearTimeout(grace);
+        resolve();
+      });
       server.closeIdleConnections();
     });
   return { host: address, port, close };

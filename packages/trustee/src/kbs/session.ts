@@ -78,6 +78,8 @@ export class Sessions {
     // It may have ended while evidence was verified; what is written then would stay.
     if (session.expires <= this.#now()) return;
     await this.#write({ ...session, token });
+    // Or while that was written: the end may have come before it.
+    if (session.expires <= this.#now()) await this.#storage.delete(Namespace.SESSION, session.id);
   }
 
   close(): void {

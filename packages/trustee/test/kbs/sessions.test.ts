@@ -40,6 +40,19 @@ it("a session that ended while its evidence was verified stays ended", async () 
   expect(await left(storage)).toEqual([]);
 });
 
+it("a session that ends while its token is written leaves nothing", async () => {
+  const storage = new MemoryStorage();
+  const sessions = await open(storage);
+  const session = await sessions.begin("sample", "n");
+  const set = storage.set.bind(storage);
+  vi.spyOn(storage, "set").mockImplementationOnce(async (...written) => {
+    await vi.advanceTimersByTimeAsync(1002);
+    await set(...written);
+  });
+  await sessions.attested(session, "token");
+  expect(await left(storage)).toEqual([]);
+});
+
 it("what an earlier process left is taken over, and removed when it ends", async () => {
   const storage = new MemoryStorage();
   const before = await open(storage);

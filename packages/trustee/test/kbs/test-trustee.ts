@@ -38,6 +38,7 @@ export async function testTrustee(
       providers: [{ issuer: "golden-issuer", audience: "golden-kbs", keys: [{ key: publicKey }] }],
       rules: [
         { role: "admin", endpoints: /^\/kbs\/.+$/u },
+        { role: "team", endpoints: /^(?:\/kbs\/v0\/resource\/.+\/public)$/u },
         { role: "reader", endpoints: /^\/kbs\/v0\/resource-policy$/u },
       ],
     },

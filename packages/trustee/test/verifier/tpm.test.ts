@@ -1,9 +1,10 @@
+import { createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
 import { extendedOnce, parseQuote, parseSignature, verifyQuote } from "../../src/verifier/tpm/attest.ts";
-import { tpmVerifier } from "../../src/verifier/tpm/tpm-verifier.ts";
+import { tpmVerifier, tpmVerifierOf } from "../../src/verifier/tpm/tpm-verifier.ts";
 import { vectors } from "../../../../test/setup/data.ts";
 import { ecKey, rsaKey } from "../certificates.ts";
 import { flipped, mutated, seeded } from "../random.ts";
@@ -26,6 +27,22 @@ describe("evidence of a TPM", () => {
         pcr23: "17".repeat(32),
       },
     });
+  });
+
+  it("is by one of the trusted keys, where there are such", async () => {
+    const evidence = tpmEvidence(nonce, registers());
+    const own = createPublicKey({
+      key: Buffer.from(String(evidence["ak_public"]), "base64"),
+      format: "der",
+      type: "spki",
+    });
+    expect(await tpmVerifierOf([ecKey().publicKey, own]).verify(evidence, { reportData })).toHaveLength(1);
+    for (const trusted of [[], [ecKey().publicKey]]) {
+      await expect(tpmVerifierOf(trusted).verify(evidence, { reportData })).rejects.toMatchObject({
+        code: "signature",
+        message: "TPM evidence: expected a trusted attestation key",
+      });
+    }
   });
 
   it("is bound to initdata through register 8", async () => {

@@ -16,16 +16,21 @@ export const INITDATA_PCR = 8;
  * Evidence of a TPM of its own: a quote, its registers, and the public part of the attestation key. Whether that key is
  * one to trust, the attestation policy says (claim `ak_public`, reference value `trusted_aks`).
  */
-export const tpmVerifier: Verifier = {
-  verify: async (evidence, expected) => [verifyTpm(evidence, expected)],
-};
+export const tpmVerifier: Verifier = tpmVerifierOf();
 
-function verifyTpm(evidence: unknown, expected: Expected): VerifiedClaims {
+/** As {@link tpmVerifier}, of these attestation keys alone where they are given; of none where the list is empty. */
+export function tpmVerifierOf(trusted?: readonly KeyObject[]): Verifier {
+  return { verify: async (evidence, expected) => [verifyTpm(evidence, expected, trusted)] };
+}
+
+function verifyTpm(evidence: unknown, expected: Expected, trusted?: readonly KeyObject[]): VerifiedClaims {
   const reader = new FieldReader(evidence, "TPM evidence", "evidence");
   const quoted = reader.object("tpm_quote");
   const pcrs = parsePcrs(quoted.list("pcrs", PCR_COUNT), "TPM evidence");
   const signature = parseSignature(quoted.base64("signature", MAX_BLOB));
   const key = attestationKey(reader.base64("ak_public", MAX_BLOB));
+  if (trusted?.some((one) => one.equals(key)) === false)
+    throw new TrusteeError("signature", "TPM evidence: expected a trusted attestation key");
   const quote = verifyQuote(quoted.base64("message", MAX_BLOB), signature, pcrs, key);
   expectSame(quote.extraData, fit(expected.reportData, TPM_REPORT_DATA), "TPM quote: nonce");
   const initdata = pcrs[INITDATA_PCR] ?? Buffer.alloc(0);
