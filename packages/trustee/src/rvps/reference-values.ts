@@ -3,7 +3,7 @@ import { stringifyLossless } from "@nacre/protocols";
 import { errorText, TrusteeError } from "../error.ts";
 import { FieldReader } from "../fields.ts";
 import { parseJsonBytes } from "../json.ts";
-import { Namespace, type Storage } from "../storage/storage.ts";
+import { checkKey, Namespace, type Storage } from "../storage/storage.ts";
 import { MESSAGE_VERSION, parseMessage } from "./message.ts";
 
 const MONTHS_VALID = 12;
@@ -37,6 +37,8 @@ export class ReferenceValues implements ReferenceValueQuery {
   /** Takes a message's values in; resolves with their names. Rejects with `reference-value`, `request` or `storage`. */
   async register(message: string): Promise<readonly string[]> {
     const values = Object.entries(parseMessage(message));
+    // All or none: a name that cannot be kept is found before anything is.
+    for (const [name] of values) checkKey(name);
     const expiration = this.#expiration();
     for (const [name, value] of values) {
       const kept = stringifyLossless({ version: MESSAGE_VERSION, name, expiration, value });

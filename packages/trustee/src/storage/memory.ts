@@ -1,19 +1,20 @@
-import type { Namespace, Storage } from "./storage.ts";
+import { checkKey, type Namespace, type Storage } from "./storage.ts";
 
 /** Keeps everything until the process ends. What is overwritten or deleted is zeroed. */
 export class MemoryStorage implements Storage {
   readonly #values = new Map<string, Map<string, Buffer>>();
 
-  get(namespace: Namespace, key: string): Promise<Buffer | undefined> {
+  async get(namespace: Namespace, key: string): Promise<Buffer | undefined> {
+    checkKey(key);
     const value = this.#of(namespace).get(key);
-    return Promise.resolve(value === undefined ? undefined : Buffer.from(value));
+    return value === undefined ? undefined : Buffer.from(value);
   }
 
-  set(namespace: Namespace, key: string, value: Uint8Array): Promise<void> {
+  async set(namespace: Namespace, key: string, value: Uint8Array): Promise<void> {
+    checkKey(key);
     const values = this.#of(namespace);
     values.get(key)?.fill(0);
     values.set(key, Buffer.from(value));
-    return Promise.resolve();
   }
 
   async setNew(namespace: Namespace, key: string, value: Uint8Array): Promise<boolean> {
@@ -22,10 +23,11 @@ export class MemoryStorage implements Storage {
     return true;
   }
 
-  delete(namespace: Namespace, key: string): Promise<boolean> {
+  async delete(namespace: Namespace, key: string): Promise<boolean> {
+    checkKey(key);
     const values = this.#of(namespace);
     values.get(key)?.fill(0);
-    return Promise.resolve(values.delete(key));
+    return values.delete(key);
   }
 
   list(namespace: Namespace): Promise<readonly string[]> {

@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 
-import { Namespace, type Storage, storageError } from "./storage.ts";
+import { checkKey, Namespace, type Storage, storageError } from "./storage.ts";
 
 /** Milliseconds to wait for another process that has the file locked; it holds it for one row. */
 const BUSY_MS = 5_000;
@@ -43,21 +43,31 @@ export class SqliteStorage implements Storage {
 
   get(namespace: Namespace, key: string): Promise<Buffer | undefined> {
     return this.#run("get", () => {
+      checkKey(key);
       const row = this.#of(namespace).get.get(namespace, key);
       return row === undefined ? undefined : Buffer.from(row["value"] as Uint8Array);
     });
   }
 
   set(namespace: Namespace, key: string, value: Uint8Array): Promise<void> {
-    return this.#run("set", () => void this.#of(namespace).set.run(namespace, key, value));
+    return this.#run("set", () => {
+      checkKey(key);
+      this.#of(namespace).set.run(namespace, key, value);
+    });
   }
 
   setNew(namespace: Namespace, key: string, value: Uint8Array): Promise<boolean> {
-    return this.#run("set", () => this.#of(namespace).setNew.run(namespace, key, value).changes === 1);
+    return this.#run("set", () => {
+      checkKey(key);
+      return this.#of(namespace).setNew.run(namespace, key, value).changes === 1;
+    });
   }
 
   delete(namespace: Namespace, key: string): Promise<boolean> {
-    return this.#run("delete", () => this.#of(namespace).delete.run(namespace, key).changes === 1);
+    return this.#run("delete", () => {
+      checkKey(key);
+      return this.#of(namespace).delete.run(namespace, key).changes === 1;
+    });
   }
 
   list(namespace: Namespace): Promise<readonly string[]> {

@@ -153,6 +153,14 @@ describe("the attestation service", () => {
     expect(await referenceValues.list()).toEqual([]);
   });
 
+  it("takes all of a message's values or none", async () => {
+    const { referenceValues, message } = await service({});
+    await expect(referenceValues.register(message({ one: 1, "two words": 2 }))).rejects.toMatchObject({
+      code: "request",
+    });
+    expect(await referenceValues.list()).toEqual([]);
+  });
+
   it("hands policies whatever values they ask for, found on the way", async () => {
     const { service: made, appraise } = await service({ a: ["b"], b: 36 });
     await made.setPolicy(

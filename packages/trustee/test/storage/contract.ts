@@ -39,6 +39,15 @@ export function itIsStorage(open: () => Promise<Storage>): void {
     await storage.close();
   });
 
+  it.each(["", "a b", "\u00fc", "a\0", "x".repeat(513)])("takes no key %j", async (key) => {
+    const storage = await open();
+    const calls = [storage.get(KBS, key), storage.set(KBS, key, bytes), storage.setNew(KBS, key, bytes)];
+    for (const call of [...calls, storage.delete(KBS, key)])
+      await expect(call).rejects.toMatchObject({ code: "request" });
+    expect(await storage.list(KBS)).toEqual([]);
+    await storage.close();
+  });
+
   it("holds a large value", async () => {
     const storage = await open();
     const large = Buffer.alloc(2 * 1024 * 1024, 0xa5);
