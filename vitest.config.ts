@@ -9,6 +9,21 @@ const IN_QEMU: readonly string[] = [
 /** What of it `make test` runs: from an image to a power-off, containers with crun on control groups of version 2. */
 const MAIN_PATH: readonly string[] = ["test/qemu/machine.test.ts", "test/guest/{containers,end-to-end}.test.ts"];
 
+/** A project of guests in virtual machines, one at a time. The times are bounds on hanging: emulation may be slow. */
+const inQemu = (name: string, include: readonly string[]) => ({
+  extends: true as const,
+  test: {
+    name,
+    include: [...include],
+    env: { NACRE_GUEST: "qemu" },
+    pool: "forks" as const,
+    fileParallelism: false,
+    maxWorkers: 1,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+  },
+});
+
 /**
  * Five projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
  * runs one file at a time because guests, mounts and registries share the machine; `qemu` runs tests of guests in virtual
@@ -44,32 +59,8 @@ export default defineConfig({
           hookTimeout: 180_000,
         },
       },
-      {
-        extends: true,
-        test: {
-          name: "qemu",
-          include: [...IN_QEMU],
-          env: { NACRE_GUEST: "qemu" },
-          pool: "forks",
-          fileParallelism: false,
-          maxWorkers: 1,
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: "main-path",
-          include: [...MAIN_PATH],
-          env: { NACRE_GUEST: "qemu" },
-          pool: "forks",
-          fileParallelism: false,
-          maxWorkers: 1,
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
-        },
-      },
+      inQemu("qemu", IN_QEMU),
+      inQemu("main-path", MAIN_PATH),
       {
         extends: true,
         test: {

@@ -1,3 +1,4 @@
+import type { ComponentLog } from "@nacre/protocols";
 import type { Attester, DeviceAttester } from "@nacre/attesters";
 import type { EvidenceSource, KbsClock, KbsHttp, RequestInitdata } from "@nacre/kbs-protocol";
 import { formatAdditionalEvidence } from "@nacre/kbs-protocol";
@@ -6,7 +7,6 @@ import type { AgentConfig } from "./config.ts";
 import { AgentError } from "./error.ts";
 import type { EventLog } from "./eventlog/event-log.ts";
 import type { AgentEvent } from "./eventlog/tcg2.ts";
-import type { Log } from "./log.ts";
 import { cocoAsToken } from "./token/coco-as-token.ts";
 import { KbsTokens } from "./token/kbs-token.ts";
 
@@ -20,7 +20,7 @@ export interface AgentParts {
   /** The network, loaded with the first token. */
   readonly http: () => Promise<KbsHttp>;
   readonly clock: KbsClock;
-  readonly log: Log;
+  readonly log: ComponentLog;
 }
 
 export type MeasurementResult = "NOT_ENABLED" | "NOT_SUPPORTED" | "OK";

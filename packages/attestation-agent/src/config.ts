@@ -1,7 +1,7 @@
+import { LOG_LEVELS, type LogLevel } from "@nacre/protocols";
 import { TEE_KEY_ALGORITHMS, type TeeKeyAlgorithm } from "@nacre/kbs-protocol";
 
 import { AgentError } from "./error.ts";
-import { LOG_LEVELS, type LogLevel } from "./log.ts";
 
 /** `[token_configs.kbs]`. */
 export interface KbsConfig {

@@ -15,7 +15,7 @@ export {
 } from "./eventlog/tcg2.ts";
 export { bindGiven, readInitdata } from "./initdata.ts";
 export { loadConfig } from "./load-config.ts";
-export { createLog, type Log, logLevel } from "./log.ts";
+export { logLevel } from "./log.ts";
 export { DEFAULT_SOCKET, parseOptions } from "./options.ts";
 export { pinnedTee } from "./pinned-tee.ts";
 export { agentHandlers, GRPC_SENTENCES, TTRPC_SENTENCES, ttrpcHandlers } from "./service/handlers.ts";

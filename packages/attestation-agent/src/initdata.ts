@@ -1,3 +1,4 @@
+import type { ComponentLog } from "@nacre/protocols";
 import { readFileSync } from "node:fs";
 
 import type { Attester } from "@nacre/attesters";
@@ -5,7 +6,6 @@ import { initdataDigest, parseInitdata, type RequestInitdata } from "@nacre/kbs-
 
 import { AgentError } from "./error.ts";
 import type { Flavour } from "./flavour.ts";
-import type { Log } from "./log.ts";
 import type { AgentOptions } from "./options.ts";
 
 /** Initdata as it was given: the digest to bind, and the document where it is known. */
@@ -43,7 +43,7 @@ export async function bindGiven(
   given: GivenInitdata | undefined,
   attester: Attester,
   flavour: Flavour,
-  log: Log,
+  log: ComponentLog,
 ): Promise<void> {
   if (given === undefined) return;
   const result = await attester.bindInitdata(given.digest);

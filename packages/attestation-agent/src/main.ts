@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { detectAttester, detectDevices } from "@nacre/attesters";
-import { parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import { componentLog, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 
 import { AttestationAgent } from "./attestation-agent.ts";
@@ -11,7 +11,7 @@ import { EventLog } from "./eventlog/event-log.ts";
 import { FLAVOUR } from "./flavour.ts";
 import { bindGiven, readInitdata } from "./initdata.ts";
 import { loadConfig } from "./load-config.ts";
-import { createLog, logLevel } from "./log.ts";
+import { logLevel } from "./log.ts";
 import { parseOptions } from "./options.ts";
 import { pinnedTee } from "./pinned-tee.ts";
 import { fallbacks, systemPlatform } from "./platform.ts";
@@ -35,7 +35,9 @@ async function main(): Promise<void> {
   await offerInspector("attestation-agent", kernel);
   const { env } = process;
   const { config, unknownKeys } = await loadConfig({ file: options.config, env, kernel, flavour: FLAVOUR });
-  const log = createLog(logLevel(env["RUST_LOG"], config.logLevel), (line) => process.stderr.write(line));
+  const log = componentLog("attestation-agent", logLevel(env["RUST_LOG"], config.logLevel), (line) =>
+    process.stderr.write(line),
+  );
   const tracer = new Tracer({
     subject: "attestation-agent",
     now: () => process.hrtime.bigint(),

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { parseKernelCommandLine } from "@nacre/protocols";
+import { componentLog } from "@nacre/protocols";
 import { afterAll, describe, expect, it } from "vitest";
 
 import {
   AgentError,
   configFromParams,
-  createLog,
   lastWords,
   loadConfig,
   logLevel,
@@ -160,7 +160,7 @@ describe("the log", () => {
 
   it("is a line a record", () => {
     const lines: string[] = [];
-    createLog("info", (line) => void lines.push(line))("info", "a\nb\u001b[0m");
+    componentLog("attestation-agent", "info", (line) => void lines.push(line))("info", "a\nb\u001b[0m");
     expect(lines).toHaveLength(1);
     expect(lines[0]).toMatch(/ INFO attestation-agent\] a\\nb\\u001b\[0m\n$/u);
   });

@@ -1,4 +1,4 @@
-import { parseKernelCommandLine } from "@nacre/protocols";
+import { LOG_LEVELS, type LogLevel, parseKernelCommandLine } from "@nacre/protocols";
 import type { ProxySettings } from "@nacre/image-puller";
 import { parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { ConfigError } from "./error.ts";
@@ -7,9 +7,6 @@ import { ConfigError } from "./error.ts";
 export const DEFAULT_SOCKET = "unix:///run/confidential-containers/cdh.sock";
 /** The directory that the agent mounts trusted storage on. */
 export const DEFAULT_WORK_DIR = "/run/kata-containers/image/";
-
-export const LOG_LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface ImageSettings {
   readonly workDir: string;

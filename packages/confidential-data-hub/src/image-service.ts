@@ -1,7 +1,6 @@
-import { Code, type ImagePullService, type Tracer } from "@nacre/protocols";
+import { type ComponentLog, Code, type ImagePullService, type Tracer } from "@nacre/protocols";
 import type { PulledImage } from "@nacre/image-puller";
 import { type Handlers, messageWithCauses, RpcError } from "@nacre/ttrpc";
-import type { Log } from "./log.ts";
 
 /** What the service needs of a puller. */
 export interface Puller {
@@ -15,7 +14,7 @@ export interface Puller {
  */
 export function imageService(
   open: () => Promise<Puller>,
-  log: Log,
+  log: ComponentLog,
   tracer?: Pick<Tracer, "begin">,
 ): Handlers<typeof ImagePullService> {
   let puller: Promise<Puller> | undefined;

@@ -9,4 +9,3 @@ export {
 export { ConfigError } from "./error.ts";
 export { imageService, type Puller } from "./image-service.ts";
 export { type ConfigSources, DEFAULT_CONFIG, loadConfig } from "./load-config.ts";
-export { createLog, type Log } from "./log.ts";

@@ -1,12 +1,11 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { ImagePullService, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import { componentLog, ImagePullService, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { listen, parseAddress } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
-import { createLog } from "./log.ts";
 import { parseOptions } from "./options.ts";
 import { VERSION } from "./version.ts";
 
@@ -24,7 +23,7 @@ async function main(): Promise<void> {
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
   await offerInspector("confidential-data-hub", kernel);
   const config = await loadConfig({ option: options.config, env: process.env });
-  const log = createLog(config.logLevel, (line) => process.stderr.write(line));
+  const log = componentLog("confidential-data-hub", config.logLevel, (line) => process.stderr.write(line));
   const tracer = new Tracer({
     subject: "confidential-data-hub",
     now: () => process.hrtime.bigint(),

@@ -4,14 +4,13 @@ import { describeError, ImagePuller, NodeHttp, rehearsePull, systemClock, Worker
 import { CredentialStore, DEFAULT_REGISTRIES, parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { filePath, type ImageSettings } from "./config.ts";
 import { parseToml } from "./load-config.ts";
-import type { Tracer } from "@nacre/protocols";
-import type { Log } from "./log.ts";
+import type { ComponentLog, Tracer } from "@nacre/protocols";
 
 /** Starts what a pull needs and returns how to open the puller with the first one. */
 export function preparePuller(
   settings: ImageSettings,
   workerUrl: URL,
-  log: Log,
+  log: ComponentLog,
   tracer: Tracer,
 ): () => Promise<ImagePuller> {
   const sys = linuxSyscalls();

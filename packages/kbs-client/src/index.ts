@@ -1,1 +1,1 @@
-export { NodeKbsHttp, type NodeKbsHttpOptions, proxiesOf, systemKbsClock } from "./node-http.ts";
+export { NodeKbsHttp, type NodeKbsHttpOptions, proxiesOf } from "./node-http.ts";

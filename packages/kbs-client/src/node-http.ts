@@ -1,8 +1,7 @@
 import type { Agent as HttpAgent, ClientRequest, IncomingMessage } from "node:http";
 import type { Agent as HttpsAgent } from "node:https";
-import { setTimeout as sleep } from "node:timers/promises";
 
-import { type KbsClock, type KbsHttp, KbsProtocolError, type KbsReply, type KbsRequest } from "@nacre/kbs-protocol";
+import { type KbsHttp, KbsProtocolError, type KbsReply, type KbsRequest } from "@nacre/kbs-protocol";
 
 // An import statement would look at every export of node:http, its WebSocket included, and so load all of undici: forty
 // milliseconds and some megabytes for nothing.
@@ -90,16 +89,6 @@ export class NodeKbsHttp implements KbsHttp {
     }
   }
 }
-
-/** The clock of the machine. */
-export const systemKbsClock: KbsClock = {
-  monotonic: () => performance.now(),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
-      throw signal?.aborted === true ? signal.reason : error;
-    });
-  },
-};
 
 /** What an environment says of proxies; undefined where it says nothing. */
 export function proxiesOf(

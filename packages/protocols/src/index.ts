@@ -1,4 +1,5 @@
 export { Code, codeName } from "./code.ts";
+export { type ComponentLog, componentLog, LOG_LEVELS, type LogLevel } from "./component-log.ts";
 export { decode, type DecodeOptions } from "./decode.ts";
 export {
   enumValues,

@@ -65,7 +65,10 @@ export class EventLog {
     return log;
   }
 
-  /** One after the other. Rejects with AgentError, or what the device rejects with: nothing is logged then. */
+  /**
+   * One after the other. Rejects with AgentError, or what the device rejects with: then it is not known whether the
+   * register has the event, and the next call, or the next start, finishes it first.
+   */
   async extend(event: AgentEvent, pcr: number = this.#defaultPcr): Promise<ExtendResult> {
     const text = eventText(event);
     const register = this.#measurement.register(pcr);

@@ -1,9 +1,8 @@
-import { type AttestationAgentService, Code, RuntimeMeasurementResult } from "@nacre/protocols";
+import { type ComponentLog, type AttestationAgentService, Code, RuntimeMeasurementResult } from "@nacre/protocols";
 import { type Handlers, RpcError } from "@nacre/ttrpc";
 
 import type { AttestationAgent } from "../attestation-agent.ts";
 import { lastWords } from "../error.ts";
-import type { Log } from "../log.ts";
 
 type AgentHandlers = Required<Handlers<typeof AttestationAgentService>>;
 
@@ -31,7 +30,7 @@ export const GRPC_SENTENCES: Sentences = {
 };
 
 /** The seven methods. */
-export function agentHandlers(agent: AttestationAgent, log: Log, sentences: Sentences): AgentHandlers {
+export function agentHandlers(agent: AttestationAgent, log: ComponentLog, sentences: Sentences): AgentHandlers {
   const answered = async <T>(method: keyof AgentHandlers, answer: () => Promise<T>): Promise<T> => {
     try {
       return await answer();
@@ -66,7 +65,7 @@ export function agentHandlers(agent: AttestationAgent, log: Log, sentences: Sent
 }
 
 /** Over ttRPC: upstream's server has no handler for one of them, and answers as its library does then. */
-export function ttrpcHandlers(agent: AttestationAgent, log: Log): Handlers<typeof AttestationAgentService> {
+export function ttrpcHandlers(agent: AttestationAgent, log: ComponentLog): Handlers<typeof AttestationAgentService> {
   return {
     ...agentHandlers(agent, log, TTRPC_SENTENCES),
     BindInitData: () => {

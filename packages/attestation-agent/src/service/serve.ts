@@ -1,11 +1,10 @@
 import type { Socket } from "node:net";
 
-import { AttestationAgentService, type MethodDescriptor } from "@nacre/protocols";
+import { type ComponentLog, AttestationAgentService, type MethodDescriptor } from "@nacre/protocols";
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { type Listener, listenSockets, socketTransport } from "@nacre/vsock";
 
 import type { AttestationAgent } from "../attestation-agent.ts";
-import type { Log } from "../log.ts";
 import type { GrpcMethod, GrpcServer } from "./grpc-server.ts";
 import { agentHandlers, GRPC_SENTENCES, ttrpcHandlers } from "./handlers.ts";
 
@@ -14,7 +13,7 @@ const HTTP2 = 0x50;
 
 export interface ServeOptions {
   readonly agent: AttestationAgent;
-  readonly log: Log;
+  readonly log: ComponentLog;
   readonly socket: string;
   /** `tcp://…`, for gRPC alone. */
   readonly grpcAddress: string | undefined;
@@ -90,7 +89,7 @@ function firstByte(connection: Socket, found: (byte: number | undefined) => void
   });
 }
 
-function grpcMethods(agent: AttestationAgent, log: Log): GrpcMethod[] {
+function grpcMethods(agent: AttestationAgent, log: ComponentLog): GrpcMethod[] {
   const handlers = agentHandlers(agent, log, GRPC_SENTENCES) as unknown as Readonly<
     Record<string, (request: object, context: { signal: AbortSignal }) => Promise<object>>
   >;
