@@ -45,10 +45,16 @@ describe("helperRunner", () => {
   });
 
   it("ends one that does not end, even where a child of it holds its output open", async () => {
-    const path = program("slow", "sleep 600 & echo $!; sleep 600");
-    await expect(helperRunner(quiet, 100)([path])).rejects.toThrow(
-      /slow: expected status 0, got signal SIGKILL after 100 ms without an end/u,
+    const told: string[] = [];
+    const log = new Log((_priority, text) => told.push(text), "debug");
+    const path = program("slow", "sleep 600 & echo child $!; exec sleep 600");
+    // Long enough for it to have said what it started.
+    await expect(helperRunner(log, 5000)([path])).rejects.toThrow(
+      /slow: expected status 0, got signal SIGKILL after 5000 ms without an end/u,
     );
+    const child = Number(/child (\d+)/u.exec(told.join("\n"))?.[1]);
+    // It was there all the time, and the test leaves nothing.
+    process.kill(child, "SIGKILL");
   });
 
   it("reads on when a program says more than a pipe holds", async () => {
