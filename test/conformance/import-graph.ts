@@ -10,6 +10,7 @@ export const layers: ReadonlyMap<string, number> = new Map([
   ["@nacre/ocicrypt", 1],
   ["@nacre/agent-policy", 1],
   ["@nacre/kbs-protocol", 1],
+  ["@nacre/genpolicy", 1],
   ["@nacre/kata-sys-util", 2],
   ["@nacre/kbs-client", 2],
   ["@nacre/attesters", 2],

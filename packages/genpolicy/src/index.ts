@@ -1,0 +1,16 @@
+export { readDocuments, type Documents, type ManifestFile } from "./documents.ts";
+export { GenPolicyError, type GenPolicyErrorCode } from "./error.ts";
+export type { ImageFacts, ImageSource } from "./images.ts";
+export { type Pod, type PodOptions, readPod } from "./pod.ts";
+export type { PodContainer } from "./container.ts";
+export { podPolicy, type PolicyOptions } from "./policy.ts";
+export type { PolicyContainer, PolicyData } from "./policy-data.ts";
+export { policyText } from "./policy-text.ts";
+export { type PodHost, podHost } from "./host/pod-host.ts";
+export {
+  type ContainerRequests,
+  containerRequests,
+  execRequest,
+  pauseRequests,
+  sandboxRequest,
+} from "./host/requests.ts";

@@ -1,0 +1,168 @@
+import type { PodContainer } from "./container.ts";
+import type { Pod } from "./pod.ts";
+import type { PolicyContainer, PolicyData, PolicyMount, PolicyPlace, PolicyStorage } from "./policy-data.ts";
+import {
+  CONTAINER_MOUNTS,
+  FURTHER_MASKED,
+  MASKED,
+  READONLY,
+  SANDBOX_MOUNTS,
+  SANDBOX_RESOLV_OPTIONS,
+  SANDBOX_SYSCTLS,
+  SHM_SIZE,
+  SHM_STORAGE,
+} from "./standard.ts";
+import { policyText, type PolicyText } from "./template.ts";
+import { copied, copiedPaths, mountSourcePattern, type VolumeMount, volumeStorage } from "./volumes.ts";
+
+/** What the owner allows beyond the manifest. */
+export interface PolicyOptions {
+  /** Commands that may be run in any container. */
+  readonly exec?: ReadonlyArray<readonly string[]>;
+  /** Whether the host may read what containers write. */
+  readonly logs?: boolean;
+}
+
+const SIGKILL = 9;
+const SIGTERM = 15;
+
+/** The data of the policy under which this pod runs, and nothing else does. */
+export function podPolicy(pod: Pod, options: PolicyOptions = {}): PolicyData {
+  const exec = options.exec ?? [];
+  return {
+    pod: {
+      name: pod.workload.podName,
+      namespace: pod.namespace,
+      hostname: pod.hostname,
+      named_by_itself: pod.hostnameIsName,
+      storages: [{ ...SHM_STORAGE, options: [...SHM_STORAGE.options, SHM_SIZE], further_options: [] }],
+      // A runtime says so to a command with a terminal.
+      env: [...pod.clusterEnv, ...(exec.length > 0 ? ["TERM=xterm"] : [])],
+      files: files(pod),
+      exec,
+      logs: options.logs ?? false,
+      signals: [SIGKILL, SIGTERM],
+    },
+    sandbox: sandboxPlace(pod),
+    containers: Object.fromEntries(
+      pod.containers.map((container) => [container.name, policyContainer(container, pod)]),
+    ),
+  };
+}
+
+function files({ containers }: Pod): readonly PolicyText[] {
+  const names = new Set(["resolv.conf"]);
+  for (const { mounts, token } of containers) {
+    for (const mount of [...mounts, ...(token === undefined ? [] : [token])]) {
+      if (mount.kind === "copied") names.add(mount.name);
+    }
+  }
+  return [copiedPaths(names)];
+}
+
+function sandboxPlace(pod: Pod): PolicyPlace {
+  const source = mountSourcePattern(copied("/etc/resolv.conf", "ro"));
+  return {
+    name: "",
+    images: ["pause"],
+    shared_pid: false,
+    readonly_root: true,
+    mounts: SANDBOX_MOUNTS,
+    further_mounts: SANDBOX_RESOLV_OPTIONS.map((options) => ({
+      destination: "/etc/resolv.conf",
+      type: "bind",
+      options,
+      source,
+    })),
+    storages: [],
+    masked_paths: MASKED,
+    further_masked_paths: FURTHER_MASKED,
+    readonly_paths: READONLY,
+    sysctls: pod.sysctls,
+    further_sysctls: SANDBOX_SYSCTLS,
+  };
+}
+
+function policyContainer(container: PodContainer, pod: Pod): PolicyContainer {
+  const { image, account, mounts, token } = container;
+  const places = new Set(mounts.map(({ destination }) => destination));
+  const groups = [...new Set([...pod.supplementalGroups, ...(pod.fsGroup === undefined ? [] : [pod.fsGroup])])];
+  return {
+    name: container.name,
+    images: image.names,
+    manifest_digests: image.manifestDigests,
+    ...orderOf(container, pod),
+    args: container.args.map(policyText),
+    env: container.env.map(policyText),
+    cwd: container.cwd,
+    tty: container.tty,
+    stdin: container.stdin,
+    user: {
+      uid: account.uid,
+      gid: account.gid,
+      // A host that has not unpacked the image does not know the groups in its files.
+      groups: unique([
+        [...new Set([account.gid, ...account.groups, ...groups])],
+        [...new Set([account.gid, ...groups])],
+      ]),
+    },
+    no_new_privileges: container.noNewPrivileges,
+    capabilities: container.capabilities,
+    readonly_root: container.readOnlyRoot,
+    shared_pid: pod.sharedPid,
+    mounts: [...CONTAINER_MOUNTS.filter(({ destination }) => !places.has(destination)), ...mounts.map(policyMount)],
+    further_mounts: token === undefined ? [] : [policyMount(token)],
+    storages: storages(mounts, pod.fsGroup),
+    masked_paths: MASKED,
+    further_masked_paths: FURTHER_MASKED,
+    readonly_paths: READONLY,
+    sysctls: {},
+    further_sysctls: {},
+    termination_log: container.terminationLog,
+    exec: container.exec,
+    signals: container.stopSignal === undefined ? [] : [container.stopSignal],
+  };
+}
+
+/** Init containers come one after the other and before all others; those that stay need only have begun. */
+function orderOf({ name, init }: PodContainer, { containers }: Pod): Pick<PolicyContainer, "after" | "after_end_of"> {
+  const inits = containers.filter((one) => one.init);
+  const before = init
+    ? inits.slice(
+        0,
+        inits.findIndex((one) => one.name === name),
+      )
+    : inits;
+  return {
+    after: before.filter(({ restarts }) => restarts).map((one) => one.name),
+    after_end_of: before.filter(({ restarts }) => !restarts).map((one) => one.name),
+  };
+}
+
+function policyMount(mount: VolumeMount): PolicyMount {
+  const { destination, type, options } = mount;
+  return { destination, type, options, source: mountSourcePattern(mount) };
+}
+
+function storages(mounts: readonly VolumeMount[], fsGroup: number | undefined): readonly PolicyStorage[] {
+  const byPlace = new Map<string, PolicyStorage>();
+  for (const mount of mounts) {
+    const storage = volumeStorage(mount, fsGroup);
+    if (storage === undefined) continue;
+    byPlace.set(mount.name, {
+      ...storage,
+      mount_point: mountSourcePattern(mount),
+      // The size of a memory volume is the host's to say, as memory is.
+      further_options: storage.driver === "ephemeral" ? [{ pattern: "size=[0-9]{1,20}" }] : [],
+    });
+  }
+  return [...byPlace.values()];
+}
+
+function unique(lists: ReadonlyArray<readonly number[]>): ReadonlyArray<readonly number[]> {
+  const seen = new Set<string>();
+  return lists.filter((list) => {
+    const key = JSON.stringify(list);
+    return !seen.has(key) && seen.add(key);
+  });
+}
