@@ -26,6 +26,12 @@ export const ENTRIES: readonly Entry[] = [
   { name: "nvrc", source: "packages/nvrc/src/main.ts", program: true },
   { name: "nvrc-simulated", source: "packages/nvrc/src/main-simulated.ts", program: true },
   { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
+  { name: "attestation-agent", source: "packages/attestation-agent/src/main.ts", program: true },
+  {
+    name: "attestation-agent-grpc",
+    source: "packages/attestation-agent/src/service/grpc-server.ts",
+    program: false,
+  },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
   { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },

@@ -110,6 +110,8 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
     program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
     ...daemon("nvrc", "/usr/sbin/nvrc", join(bundles, `${init}.mjs`)),
     ...daemon("kata-agent", "/usr/bin/kata-agent", join(bundles, "kata-agent.mjs")),
+    ...daemon("attestation-agent", "/usr/local/bin/attestation-agent", join(bundles, "attestation-agent.mjs")),
+    data("/usr/lib/nacre/attestation-agent-grpc.mjs", own(join(bundles, "attestation-agent-grpc.mjs"))),
     ...daemon(
       "confidential-data-hub",
       "/usr/local/bin/confidential-data-hub",

@@ -43,6 +43,17 @@ const componentsToml = (libraries: string): string => `schema_version = 1
 "pause-bundle" = "pause_bundle"
 
 [[process]]
+id = "attestation-agent"
+level = 1
+path = "usr/bin/node"
+args = ["--disable-sigusr1", "\${extension_root}/usr/lib/nacre/attestation-agent.mjs", "--attestation_sock", "\${aa_attestation_uri}"]
+optional_args = [{ when = "initdata_toml_path", args = ["--initdata-toml", "\${initdata_toml_path}"] }]
+config = "\${aa_config_path}"
+env = { LD_LIBRARY_PATH = "\${extension_root}/${libraries}:/run/kata-extensions/gpu/usr/lib", PATH = "/usr/sbin:/usr/bin:/sbin:/bin" }
+wait_socket = "\${aa_attestation_socket}"
+timeout_secs = "\${launch_process_timeout}"
+
+[[process]]
 id = "confidential-data-hub"
 level = 2
 path = "usr/bin/node"
@@ -60,6 +71,8 @@ function coco({ sources, flavour }: ExtensionOptions): readonly Entry[] {
   const entries = [
     text("/etc/kata-extensions/components.toml", componentsToml(`usr/lib/${TRIPLET[sources.arch]}`)),
     program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
+    bundle("attestation-agent.mjs"),
+    bundle("attestation-agent-grpc.mjs"),
     bundle("confidential-data-hub.mjs"),
     bundle("unpack-worker.mjs"),
     data("/usr/lib/nacre/koffi.node", npmSource(`@koromix/koffi-linux-${sources.arch}`, koffiModule(sources.arch))),

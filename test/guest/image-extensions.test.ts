@@ -80,16 +80,19 @@ describe("the extension coco", () => {
         }[];
       };
       expect(file.schema_version).toBe(1);
-      expect(file.process.map(({ id, level }) => [id, level])).toEqual([["confidential-data-hub", 2]]);
+      expect(file.process.map(({ id, level }) => [id, level])).toEqual([
+        ["attestation-agent", 1],
+        ["confidential-data-hub", 2],
+      ]);
       expect(readdirSync(join(root, file.paths["pause-bundle"] ?? ""))).toEqual(["config.json", "rootfs"]);
-      for (const { path, args, env } of file.process) {
+      for (const { id, path, args, env } of file.process) {
         const fill = (text: string): string => text.replaceAll("${extension_root}", root);
         const vars = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, fill(value)]));
         const { stdout } = spawnSync(join(root, path), [...args.map(fill), "--version"], {
           env: vars,
           encoding: "utf8",
         });
-        expect(stdout).toMatch(/^confidential-data-hub /u);
+        expect(stdout.split(" ")[0]).toBe(id);
       }
     });
   });

@@ -17,7 +17,7 @@ describe("nacre guest start --inspect", () => {
   afterEach(() => nacre.run(["guest", "stop", "--all"]));
   afterAll(() => rmSync(state, { recursive: true, force: true }));
 
-  it.each(["nvrc", "kata-agent", "confidential-data-hub"])(
+  it.each(["nvrc", "kata-agent", "attestation-agent", "confidential-data-hub"])(
     "opens %s, and only that, with its sources",
     async (daemon) => {
       const guest = await nacre.json<{ debugger: string }>(["guest", "start", "--json", "--inspect", daemon]);
@@ -71,7 +71,8 @@ describe("nacre guest start --inspect", () => {
   it("knows what can be debugged", async () => {
     expect(await nacre.run(["guest", "start", "--inspect", "sshd"])).toMatchObject({
       status: 2,
-      stderr: 'nacre: --inspect: expected one of nvrc, kata-agent, confidential-data-hub, got "sshd"\n',
+      stderr:
+        'nacre: --inspect: expected one of nvrc, kata-agent, attestation-agent, confidential-data-hub, got "sshd"\n',
     });
   });
 });

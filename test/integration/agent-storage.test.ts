@@ -382,15 +382,24 @@ describe("the components", () => {
       appendFileSync("/run/vsock/starts", process.pid + " " + JSON.stringify(process.env) + "\\n");
       createServer((socket) => socket.destroy()).listen("/run/confidential-containers/cdh.sock");
     `;
+    const aa = `#!${process.execPath}
+      import { createServer } from "node:net";
+      createServer((socket) => socket.destroy()).listen(process.argv.at(-1).slice("unix://".length));
+    `;
     await start({
-      config: "",
+      config: 'guest_components_procs = "confidential-data-hub"\n',
       prepare: [
-        "mkdir -p /run/local /run/confidential-containers",
+        "mkdir -p /run/local /run/confidential-containers/attestation-agent",
         "touch /run/confidential-containers/cdh.sock",
         `cat > /run/local/confidential-data-hub.mjs <<'END'\n${script}\nEND`,
         "printf '#!/bin/sh\\nexec " +
           process.execPath +
           " /run/local/confidential-data-hub.mjs\\n' > /run/local/confidential-data-hub",
+        // Stands for the attestation agent.
+        `cat > /run/local/attestation-agent.mjs <<'END'\n${aa}\nEND`,
+        "printf '#!/bin/sh\\nexec " +
+          process.execPath +
+          ' /run/local/attestation-agent.mjs "$@"\\n\' > /run/local/attestation-agent',
         "chmod +x /run/local/*",
         "mount --bind /run/local /usr/local/bin",
       ].join("\n"),
@@ -408,11 +417,12 @@ describe("the components", () => {
   it("end the agent when one cannot become ready", async () => {
     await expect(
       start({
-        config: "",
+        config: 'guest_components_procs = "confidential-data-hub"\n',
         prepare: [
           "mkdir -p /run/local",
+          "printf '#!/bin/sh\\nexec sleep 1000\\n' > /run/local/attestation-agent",
           "printf '#!/bin/sh\\nexit 7\\n' > /run/local/confidential-data-hub",
-          "chmod +x /run/local/confidential-data-hub",
+          "chmod +x /run/local/*",
           "mount --bind /run/local /usr/local/bin",
         ].join("\n"),
       }),

@@ -24,12 +24,15 @@ const OURS = [
   "/pause_bundle/config.json",
   "/pause_bundle/rootfs/pause",
   "/usr/bin/kata-agent",
+  "/usr/lib/nacre/attestation-agent-grpc.mjs",
+  "/usr/lib/nacre/attestation-agent.mjs",
   "/usr/lib/nacre/confidential-data-hub.mjs",
   "/usr/lib/nacre/installed.json",
   "/usr/lib/nacre/kata-agent.mjs",
   "/usr/lib/nacre/koffi.node",
   "/usr/lib/nacre/regorus.wasm",
   "/usr/lib/nacre/unpack-worker.mjs",
+  "/usr/local/bin/attestation-agent",
   "/usr/local/bin/confidential-data-hub",
 ];
 const UNITS = ["/usr/lib/systemd/system/kata-agent.service", "/usr/lib/systemd/system/kata-containers.target"];
@@ -72,6 +75,7 @@ describe("make install", () => {
     const version = (path: string): string =>
       execFileSync(join(destdir, path), ["--version"], { encoding: "utf8", env: {} });
     expect(version("/usr/bin/kata-agent")).toMatch(/^kata-agent version 4\.1\.0 /u);
+    expect(version("/usr/local/bin/attestation-agent")).toMatch(/^attestation-agent \d.* \(flavour: kata\)$/mu);
     expect(version("/usr/local/bin/confidential-data-hub")).toMatch(/^confidential-data-hub \d/u);
     expect(read(UNIT)).toContain(`\nExecStart=${process.execPath} --disable-sigusr1 `);
   });

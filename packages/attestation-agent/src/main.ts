@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { detectAttester, detectDevices } from "@nacre/attesters";
+import { withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { componentLog, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     process.stdout.write(`attestation-agent ${VERSION} (flavour: ${FLAVOUR})\n`);
     return;
   }
+  withoutMiddleCompiler();
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
   await offerInspector("attestation-agent", kernel);
   const { env } = process;

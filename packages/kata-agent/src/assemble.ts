@@ -10,7 +10,7 @@ import { ContainerManager, OciRuntime, systemContainerPorts } from "./container/
 import { FileCopier } from "./copy-file.ts";
 import { ContainerCreator } from "./create-container.ts";
 import { PolicyGate } from "./gate.ts";
-import { CDH_SOCKET } from "./launch/plan.ts";
+import { CDH_SOCKET } from "./launch/component.ts";
 import type { Logger } from "./log.ts";
 import { GuestNetwork } from "./network/guest-network.ts";
 import { OomEvents } from "./oom-events.ts";

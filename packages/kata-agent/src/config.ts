@@ -7,6 +7,10 @@ import type { LogLevel } from "./log.ts";
 export const COMPONENT_LEVELS = ["none", "attestation-agent", "confidential-data-hub", "api-server-rest"] as const;
 export type ComponentLevel = (typeof COMPONENT_LEVELS)[number];
 
+/** What of the components the pod's containers reach by HTTP. */
+export const REST_APIS = ["resource", "attestation", "all"] as const;
+export type RestApi = (typeof REST_APIS)[number];
+
 /** The agent's settings. Times are milliseconds. Defaults are upstream's (section 2.3). */
 export interface AgentConfig {
   /** Least severe level that is logged. Default info; devmode makes it debug unless a level is given. */
@@ -29,6 +33,8 @@ export interface AgentConfig {
   launchProcessTimeoutMs: number;
   /** Default `api-server-rest`, which means all. */
   guestComponentsProcs: ComponentLevel;
+  /** Default `resource`. */
+  guestComponentsRestApi: RestApi;
   /** Absolute path of the OCI runtime; empty takes one that is there. TOML only. */
   ociRuntime: string;
   /** The policy in force until SetPolicy; only a TOML file or the environment may name another. */
@@ -50,6 +56,7 @@ export function defaultConfig(): AgentConfig {
     imagePullTimeoutMs: 1_200_000,
     launchProcessTimeoutMs: 6_000,
     guestComponentsProcs: "api-server-rest",
+    guestComponentsRestApi: "resource",
     ociRuntime: "",
     policyFile: DEFAULT_POLICY_FILE,
   };
@@ -119,6 +126,12 @@ export function parseComponentLevel(text: string): ComponentLevel {
   return level;
 }
 
+export function parseRestApi(text: string): RestApi {
+  const api = REST_APIS.find((name) => name === text);
+  if (api === undefined) throw configError(`REST API: expected one of ${REST_APIS.join(", ")}`, text);
+  return api;
+}
+
 /** `agent.config_file` of a command line, if any; the last one counts. */
 export function configFileParameter(parameters: readonly KernelParameter[]): string | undefined {
   return parameters.findLast(({ key, value }) => key === "agent.config_file" && value !== undefined)?.value;
@@ -164,6 +177,9 @@ export function applyKernelParameters(base: AgentConfig, parameters: readonly Ke
         break;
       case "agent.guest_components_procs":
         config.guestComponentsProcs = parseComponentLevel(required(key, value));
+        break;
+      case "agent.guest_components_rest_api":
+        config.guestComponentsRestApi = parseRestApi(required(key, value));
         break;
       default:
         break;
@@ -222,6 +238,9 @@ export function applyToml(base: AgentConfig, text: string): TomlConfig {
         break;
       case "guest_components_procs":
         config.guestComponentsProcs = parseComponentLevel(textValue(key, value));
+        break;
+      case "guest_components_rest_api":
+        config.guestComponentsRestApi = parseRestApi(textValue(key, value));
         break;
       case "oci_runtime":
         config.ociRuntime = absolutePath(key, textValue(key, value));

@@ -15,6 +15,7 @@ import { checkServerAddress, FLAVOUR, takesPeer } from "./flavour.ts";
 import { requireBinding } from "./initdata/binding.ts";
 import { systemBlockDevices } from "./initdata/block-devices.ts";
 import { loadInitdata } from "./initdata/guest-initdata.ts";
+import { COCO_EXTENSION, loadComponentsManifest } from "./launch/components-manifest.ts";
 import { launchPlan } from "./launch/plan.ts";
 import { systemLaunchPorts } from "./launch/ports.ts";
 import { Supervisor } from "./launch/supervise.ts";
@@ -70,7 +71,14 @@ async function main(): Promise<void> {
   if (config.debugConsole) await debugConsole({ config, syscalls, log: log.child("debug-console") });
 
   const initdata = await loadInitdata(systemBlockDevices(FLAVOUR), log.child("initdata"));
-  const plan = launchPlan(config, existsSync, initdata);
+  const plan = launchPlan({
+    config,
+    exists: existsSync,
+    initdata,
+    manifest: loadComponentsManifest(COCO_EXTENSION, existsSync, (path) => readFileSync(path, "utf8")),
+    // Init's word for the GPU that it set up; a first process has its environment from the host.
+    attesterVariant: (process.pid === 1 ? undefined : process.env["KATA_ATTESTER_VARIANT"]) ?? "",
+  });
   requireBinding(initdata, plan, FLAVOUR, log.child("initdata"));
 
   // The policy compiles while the components start; neither needs the other, and the port opens after both.
@@ -93,11 +101,14 @@ async function main(): Promise<void> {
   log.info("ttRPC server started", { address: listener.address });
   notifyReady(syscalls, log);
 
-  await ended.promise;
-  await listener.close();
-  await server.close({ graceMs: CLOSE_GRACE_MS });
-  await supervisor.stop();
-  reaper.stop();
+  try {
+    await Promise.race([ended.promise, supervisor.givenUp]);
+  } finally {
+    await listener.close();
+    await server.close({ graceMs: CLOSE_GRACE_MS });
+    await supervisor.stop();
+    reaper.stop();
+  }
   log.info("the agent ends");
   await output.flush();
 }

@@ -93,6 +93,8 @@ describe("the kernel command line", () => {
     ["agent.debug_console_vport", "1026", { debugConsoleVport: 1026 }],
     ["agent.launch_process_timeout", "30", { launchProcessTimeoutMs: 30_000 }],
     ["agent.guest_components_procs", "none", { guestComponentsProcs: "none" }],
+    ["agent.guest_components_rest_api", "attestation", { guestComponentsRestApi: "attestation" }],
+    ["agent.guest_components_rest_api", "all", { guestComponentsRestApi: "all" }],
     ["agent.guest_components_procs", "attestation-agent", { guestComponentsProcs: "attestation-agent" }],
     ["agent.guest_components_procs", "confidential-data-hub", { guestComponentsProcs: "confidential-data-hub" }],
     ["agent.logx", "debug", {}],
@@ -124,6 +126,7 @@ describe("the kernel command line", () => {
     ["agent.image_pull_timeout", "soon"],
     ["agent.log_vport", "port"],
     ["agent.guest_components_procs", "all"],
+    ["agent.guest_components_rest_api", "none"],
   ])("refuses %s=%s", (key, value) => {
     expect(() => applyKernelParameters(defaultConfig(), [{ key, value }])).toThrow(/expected/);
   });
@@ -139,6 +142,7 @@ describe("TOML", () => {
         "dev_mode = true",
         "log_vport = 1025",
         'guest_components_procs = "none"',
+        'guest_components_rest_api = "all"',
         'policy_file = "/p.rego"',
         'oci_runtime = "/usr/bin/crun"',
         "image_pull_timeout = { secs = 2, nanos = 1 }",
@@ -157,6 +161,7 @@ describe("TOML", () => {
       devMode: true,
       logVport: 1025,
       guestComponentsProcs: "none",
+      guestComponentsRestApi: "all",
       policyFile: "/p.rego",
       ociRuntime: "/usr/bin/crun",
       debugConsole: true,

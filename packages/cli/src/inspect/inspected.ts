@@ -14,7 +14,7 @@ import type { DebugServer } from "./debug-server.ts";
 const SOURCE_MAPS: string = join(REPOSITORY, "build/source-maps");
 
 /** Daemons whose debugger can be opened: those that are bundles of ours. */
-export const DAEMONS: readonly string[] = ["nvrc", "kata-agent", "confidential-data-hub"];
+export const DAEMONS: readonly string[] = ["nvrc", "kata-agent", "attestation-agent", "confidential-data-hub"];
 
 /** Bundles that have another name in the guest. */
 const BUNDLE_NAMES: Readonly<Record<GuestKind, Readonly<Record<string, string>>>> = {

@@ -1,57 +1,84 @@
 import type { GuestInitdata } from "../initdata/guest-initdata.ts";
 import { type AgentConfig, COMPONENT_LEVELS, type ComponentLevel } from "../config.ts";
+import { AA_SOCKET, CDH_SOCKET, type Component, COMPONENT_ENV } from "./component.ts";
+import { type ComponentsManifest, resolveProcess } from "./components-manifest.ts";
 
-/** A guest component: what is run, and the socket by which it shows that it is ready. */
-export interface Component {
-  readonly id: string;
-  /** It is started when the configured level is this one or a later one. */
-  readonly level: ComponentLevel;
-  readonly path: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  /** Unix socket that it opens when ready. */
-  readonly socket: string;
-  /** Time for the socket to open, in milliseconds. */
-  readonly timeoutMs: number;
-}
+/** The component that binds initdata to the platform. */
+export const ATTESTATION_AGENT = "attestation-agent";
 
-/** Where the Confidential Data Hub listens (section 6). */
-export const CDH_SOCKET = "/run/confidential-containers/cdh.sock";
-
-/** What components find in their environment; nothing of the agent's own is passed on (design decision 13). */
-export const COMPONENT_ENV: Readonly<Record<string, string>> = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" };
-
-/** Every component that this agent knows, in the order in which they are started. */
-export function knownComponents(config: AgentConfig, initdata: GuestInitdata | undefined): Component[] {
-  return [
-    {
-      id: "confidential-data-hub",
-      level: "confidential-data-hub",
-      path: "/usr/local/bin/confidential-data-hub",
-      args: initdata?.hubConfig === undefined ? [] : ["-c", initdata.hubConfig],
-      env: COMPONENT_ENV,
-      socket: CDH_SOCKET,
-      timeoutMs: config.launchProcessTimeoutMs,
-    },
-  ];
-}
-
-/** The launch plan: the components at or below the configured level, or none when a binary is missing. */
+/** What is started: the components up to the configured level, or none when a binary is missing. */
 export interface LaunchPlan {
   readonly start: readonly Component[];
   /** Paths of needed binaries that are not there. One missing means that nothing is started (section 6). */
   readonly missing: readonly string[];
 }
 
-export function launchPlan(
-  config: AgentConfig,
-  exists: (path: string) => boolean,
-  initdata?: GuestInitdata,
-): LaunchPlan {
-  const level = COMPONENT_LEVELS.indexOf(config.guestComponentsProcs);
-  const needed = knownComponents(config, initdata).filter(
-    (component) => COMPONENT_LEVELS.indexOf(component.level) <= level,
-  );
+export interface LaunchPlanOptions {
+  readonly config: AgentConfig;
+  readonly exists: (path: string) => boolean;
+  readonly initdata?: GuestInitdata | undefined;
+  /** Of the extension that holds the components; without one they lie in the image. */
+  readonly manifest?: ComponentsManifest | undefined;
+  /** Which build of a component an extension starts; the default one where it is empty. */
+  readonly attesterVariant?: string;
+}
+
+/** Throws INTERNAL where the manifest asks for what nobody knows. */
+export function launchPlan(options: LaunchPlanOptions): LaunchPlan {
+  const { exists } = options;
+  const needed = options.manifest === undefined ? ofImage(options) : ofExtension(options, options.manifest);
   const missing = needed.filter(({ path }) => !exists(path)).map(({ path }) => path);
   return { start: missing.length === 0 ? needed : [], missing };
+}
+
+/** Every component of the image at or below the configured level. */
+function ofImage({ config, initdata }: LaunchPlanOptions): Component[] {
+  const common = { env: COMPONENT_ENV, timeoutMs: config.launchProcessTimeoutMs };
+  const file = (path: string | undefined): string[] => (path === undefined ? [] : ["-c", path]);
+  const known: readonly (Component & { readonly id: ComponentLevel })[] = [
+    {
+      ...common,
+      id: ATTESTATION_AGENT,
+      path: "/usr/local/bin/attestation-agent",
+      args: [
+        "--attestation_sock",
+        `unix://${AA_SOCKET}`,
+        ...(initdata === undefined ? [] : ["--initdata-toml", initdata.document]),
+        ...file(initdata?.attestationConfig),
+      ],
+      socket: AA_SOCKET,
+    },
+    {
+      ...common,
+      id: "confidential-data-hub",
+      path: "/usr/local/bin/confidential-data-hub",
+      args: file(initdata?.hubConfig),
+      socket: CDH_SOCKET,
+    },
+  ];
+  return known.filter(({ id }) => COMPONENT_LEVELS.indexOf(id) <= levelOf(config));
+}
+
+function ofExtension(options: LaunchPlanOptions, manifest: ComponentsManifest): Component[] {
+  const { config, initdata, attesterVariant = "" } = options;
+  const variables = new Map([
+    ["aa_attestation_uri", `unix://${AA_SOCKET}`],
+    ["aa_attestation_socket", AA_SOCKET],
+    ["aa_config_path", initdata?.attestationConfig ?? ""],
+    ["cdh_config_path", initdata?.hubConfig ?? ""],
+    ["cdh_socket", CDH_SOCKET],
+    ["ocicrypt_config_path", manifest.paths.get("ocicrypt-config") ?? "/etc/ocicrypt_config.json"],
+    ["rest_api_features", config.guestComponentsRestApi],
+    ["launch_process_timeout", String(Math.floor(config.launchProcessTimeoutMs / 1000))],
+    ["initdata_toml_path", initdata?.document ?? ""],
+    ["extension_root", manifest.root],
+    ["attester_variant", attesterVariant],
+  ]);
+  return manifest.processes
+    .filter(({ level }) => level > 0 && level <= levelOf(config))
+    .map((process) => resolveProcess(process, manifest.root, variables));
+}
+
+function levelOf(config: AgentConfig): number {
+  return COMPONENT_LEVELS.indexOf(config.guestComponentsProcs);
 }

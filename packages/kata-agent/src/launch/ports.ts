@@ -7,7 +7,7 @@ import type { Tracer } from "@nacre/protocols";
 
 import { internalError } from "../error.ts";
 import type { Logger } from "../log.ts";
-import type { Component } from "./plan.ts";
+import type { Component } from "./component.ts";
 import type { ComponentExit, ComponentProcess, LaunchPorts } from "./supervise.ts";
 import { waitForSocket } from "./wait-socket.ts";
 

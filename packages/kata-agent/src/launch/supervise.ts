@@ -2,7 +2,8 @@ import type { Tracer } from "@nacre/protocols";
 
 import { describeError, internalError } from "../error.ts";
 import type { Logger } from "../log.ts";
-import type { Component, LaunchPlan } from "./plan.ts";
+import type { Component } from "./component.ts";
+import type { LaunchPlan } from "./plan.ts";
 
 /** How a component's process ended. */
 export interface ComponentExit {
@@ -31,6 +32,14 @@ export interface LaunchPorts {
   tracer: Pick<Tracer, "begin">;
 }
 
+/** How a component is, and what became of it since the agent started. */
+export interface ComponentState {
+  ready: boolean;
+  restarts: number;
+  /** Ends with a status other than 0, or by a signal, and starts that failed. */
+  crashes: number;
+}
+
 /** First pause before a restart; each failure that follows doubles it. */
 export const FIRST_BACKOFF_MS = 100;
 
@@ -40,20 +49,38 @@ export const MAX_BACKOFF_MS = 10_000;
 /** A process that ran this long was healthy: the pause starts from the first one again. */
 export const HEALTHY_AFTER_MS = 60_000;
 
+/** So many crashes of one component within {@link CRASH_WINDOW_MS} end the guest: nothing that it says can be relied on. */
+export const MAX_CRASHES = 5;
+export const CRASH_WINDOW_MS = 60_000;
+
 /** The components of a plan, kept running until `stop`. */
 export class Supervisor {
   readonly #ports: LaunchPorts;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, ComponentProcess>();
   readonly #loops: Promise<void>[] = [];
+  readonly #states = new Map<string, ComponentState>();
+  readonly #given = Promise.withResolvers<never>();
 
   constructor(ports: LaunchPorts) {
     this.#ports = ports;
+    // Nobody may be waiting for it.
+    this.#given.promise.catch(() => undefined);
+  }
+
+  /** Rejects with INTERNAL when a component crashes again and again. */
+  get givenUp(): Promise<never> {
+    return this.#given.promise;
+  }
+
+  /** Of every component that was started, by its id. */
+  get states(): ReadonlyMap<string, Readonly<ComponentState>> {
+    return this.#states;
   }
 
   /**
-   * Starts the components one after another and waits for each one's socket. Rejects with INTERNAL when one ends or is
-   * not ready in time: an agent without its components must not open its port.
+   * Starts the components together and waits for their sockets: none needs another to start. Rejects with INTERNAL when
+   * one ends or is not ready in time, with the others ended: an agent without its components must not open its port.
    */
   async launch(plan: LaunchPlan): Promise<void> {
     if (plan.missing.length > 0) {
@@ -61,9 +88,18 @@ export class Supervisor {
         missing: plan.missing,
       });
     }
-    for (const component of plan.start) {
+    const starts = plan.start.map(async (component) => {
+      this.#states.set(component.id, { ready: false, restarts: 0, crashes: 0 });
       const process = await this.#startOnce(component);
       this.#loops.push(this.#keepRunning(component, process));
+    });
+    try {
+      await Promise.all(starts);
+    } catch (error) {
+      this.#stopping.abort(new Error("another component did not start"));
+      await Promise.allSettled(starts);
+      await this.stop();
+      throw error;
     }
   }
 
@@ -75,73 +111,96 @@ export class Supervisor {
   }
 
   async #startOnce(component: Component): Promise<ComponentProcess> {
-    await this.#ports.removeSocket(component.socket);
-    const launched = this.#ports.tracer.begin("launch", component.id);
+    const { id, socket } = component;
+    if (socket !== undefined) await this.#ports.removeSocket(socket);
+    const launched = this.#ports.tracer.begin("launch", id);
     const process = await this.#ports.spawn(component);
-    this.#running.set(component.id, process);
+    this.#running.set(id, process);
     // `stop` kills what it finds running, and may have looked before this process was there.
     if (this.#stopping.signal.aborted) process.kill("SIGTERM");
+    if (socket !== undefined) await this.#ready({ ...component, socket }, process);
+    launched();
+    this.#change(id, (state) => (state.ready = true));
+    this.#ports.log.info("guest component is ready", { component: id, component_pid: process.pid });
+    return process;
+  }
+
+  /** Ends the process when it is not ready in time. */
+  async #ready(component: Component & { readonly socket: string }, process: ComponentProcess): Promise<void> {
+    const { id, socket, timeoutMs } = component;
     const waiting = new AbortController();
-    const timeout = AbortSignal.timeout(component.timeoutMs);
-    const ready = this.#ports.waitForSocket(
-      component.socket,
-      AbortSignal.any([waiting.signal, timeout, this.#stopping.signal]),
-    );
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const ready = this.#ports.waitForSocket(socket, AbortSignal.any([waiting.signal, timeout, this.#stopping.signal]));
     try {
       await Promise.race([
         ready,
         process.exited.then((exit) => {
-          throw internalError(`${component.id} ended before it was ready: ${describeExit(exit)}`);
+          throw internalError(`${id} ended before it was ready: ${describeExit(exit)}`);
         }),
       ]);
     } catch (error) {
       process.kill("SIGKILL");
-      this.#running.delete(component.id);
-      if (timeout.aborted) {
-        throw internalError(`${component.id}: no socket ${component.socket} after ${component.timeoutMs} ms`);
-      }
+      this.#running.delete(id);
+      if (timeout.aborted) throw internalError(`${id}: no socket ${socket} after ${timeoutMs} ms`);
       throw error;
     } finally {
       waiting.abort();
       // The race may have been decided by the exit; the waiting then rejects on its own.
       ready.catch(() => undefined);
     }
-    launched();
-    this.#ports.log.info("guest component is ready", { component: component.id, component_pid: process.pid });
-    return process;
   }
 
   /** The restart policy: driven by the exit of the process, with a pause that grows and is bounded. */
   async #keepRunning(component: Component, first: ComponentProcess): Promise<void> {
+    const { id } = component;
     const signal = this.#stopping.signal;
+    const crashes: number[] = [];
     let process: ComponentProcess | undefined = first;
     let backoff = FIRST_BACKOFF_MS;
     for (;;) {
       if (process !== undefined) {
         const started = this.#ports.now();
         const exit = await process.exited;
-        this.#running.delete(component.id);
+        this.#running.delete(id);
+        this.#change(id, (state) => (state.ready = false));
         if (signal.aborted) return;
         if (this.#ports.now() - started >= HEALTHY_AFTER_MS) backoff = FIRST_BACKOFF_MS;
         this.#ports.log.error("guest component ended, it is started again", {
-          component: component.id,
+          component: id,
           exit: describeExit(exit),
           backoff_ms: backoff,
         });
+        if (exit.code !== 0 && this.#crashed(id, crashes)) return;
       }
       try {
         await this.#ports.delay(backoff, signal);
         backoff = Math.min(backoff * 2, MAX_BACKOFF_MS);
+        this.#change(id, (state) => (state.restarts += 1));
         process = await this.#startOnce(component);
       } catch (error) {
         if (signal.aborted) return;
         process = undefined;
-        this.#ports.log.error("guest component did not start", {
-          component: component.id,
-          error: describeError(error),
-        });
+        this.#ports.log.error("guest component did not start", { component: id, error: describeError(error) });
+        if (this.#crashed(id, crashes)) return;
       }
     }
+  }
+
+  /** Counts a crash; true when they are too many. */
+  #crashed(id: string, crashes: number[]): boolean {
+    const now = this.#ports.now();
+    crashes.push(now);
+    while ((crashes[0] ?? now) <= now - CRASH_WINDOW_MS) crashes.shift();
+    this.#change(id, (state) => (state.crashes += 1));
+    if (crashes.length < MAX_CRASHES) return false;
+    const text = `${id}: expected fewer than ${MAX_CRASHES} crashes within ${CRASH_WINDOW_MS / 1000} s, got ${crashes.length}`;
+    this.#given.reject(internalError(text));
+    return true;
+  }
+
+  #change(id: string, change: (state: ComponentState) => void): void {
+    const state = this.#states.get(id);
+    if (state !== undefined) change(state);
   }
 }
 

@@ -155,20 +155,10 @@ describe("the disks of a machine", () => {
   });
 });
 
-describe("the launch of the components", () => {
-  const initdata = { device: "/dev/vdb", digest: "ab", hubConfig: "/i/cdh.toml" } as GuestInitdata;
-
-  it("gives the hub its part of initdata, and nothing where there is none", () => {
-    expect(launchPlan(defaultConfig(), () => true, initdata).start[0]?.args).toEqual(["-c", "/i/cdh.toml"]);
-    expect(launchPlan(defaultConfig(), () => true, { ...initdata, hubConfig: undefined }).start[0]?.args).toEqual([]);
-    expect(launchPlan(defaultConfig(), () => true).start[0]?.args).toEqual([]);
-  });
-});
-
 describe("requireBinding", () => {
   const initdata = { device: "/dev/vdb", digest: "ab" } as GuestInitdata;
-  const unattested = launchPlan(defaultConfig(), () => true);
-  const attested = { ...unattested, start: unattested.start.map((one) => ({ ...one, id: "attestation-agent" })) };
+  const attested = launchPlan({ config: defaultConfig(), exists: () => true });
+  const unattested = launchPlan({ config: defaultConfig(), exists: () => false });
 
   it.each(["kata", "strict"] as const)("refuses unbound initdata in the %s flavour", (flavour) => {
     expect(() => requireBinding(initdata, unattested, flavour, log)).toThrow(

@@ -1,20 +1,21 @@
 import { describe, expect, it } from "vitest";
 
 import { createLogger } from "../../src/log.ts";
-import type { Component } from "../../src/launch/plan.ts";
+import type { Component } from "../../src/launch/component.ts";
 import {
+  CRASH_WINDOW_MS,
   type ComponentExit,
   type ComponentProcess,
   FIRST_BACKOFF_MS,
   HEALTHY_AFTER_MS,
   type LaunchPorts,
   MAX_BACKOFF_MS,
+  MAX_CRASHES,
   Supervisor,
 } from "../../src/launch/supervise.ts";
 
 const component: Component = {
   id: "hub",
-  level: "confidential-data-hub",
   path: "/bin/hub",
   args: [],
   env: {},
@@ -141,11 +142,69 @@ describe("Supervisor", () => {
     const supervisor = new Supervisor(world);
     await supervisor.launch(plan);
     for (let i = 1; i <= 9; i++) {
-      world.processes.at(-1)?.end({ code: 1, signal: null });
+      // An end with status 0 is none of the crashes that are too many.
+      world.processes.at(-1)?.end({ code: 0, signal: null });
       await world.told(READY, i + 1);
+      await new Promise(setImmediate);
     }
-    await new Promise(setImmediate);
+    expect(supervisor.states.get("hub")).toEqual({ ready: true, restarts: 9, crashes: 0 });
     expect(world.delays).toEqual([100, 200, 400, 800, 1600, 3200, 6400, MAX_BACKOFF_MS, MAX_BACKOFF_MS]);
+    await supervisor.stop();
+  });
+
+  it("starts all at once, and ends the others when one does not start", async () => {
+    const world = new World();
+    world.ready = never;
+    const supervisor = new Supervisor(world);
+    const launching = supervisor.launch({ start: [component, { ...component, id: "other" }], missing: [] });
+    await new Promise(setImmediate);
+    expect(world.processes).toHaveLength(2);
+    world.processes[1]?.end({ code: 1, signal: null });
+    await expect(launching).rejects.toThrow("other ended before it was ready: exit status 1");
+    expect(world.processes.map(({ kills }) => kills)).toEqual([["SIGKILL"], ["SIGKILL"]]);
+  });
+
+  it("waits for no socket of a component without one", async () => {
+    const world = new World();
+    world.ready = never;
+    const { socket: _, ...quiet } = component;
+    const supervisor = new Supervisor(world);
+    await supervisor.launch({ start: [quiet], missing: [] });
+    expect(world.events).toEqual(["spawn"]);
+    await supervisor.stop();
+  });
+
+  it("gives up after five crashes within a minute, and not before", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    const crash = async (count: number): Promise<void> => {
+      world.processes.at(-1)?.end({ code: null, signal: "SIGSEGV" });
+      await world.told(READY, count + 1);
+      await new Promise(setImmediate);
+    };
+    for (let i = 1; i < MAX_CRASHES; i++) await crash(i);
+    world.time = CRASH_WINDOW_MS;
+    await crash(MAX_CRASHES);
+    for (let i = 1; i < MAX_CRASHES - 1; i++) await crash(MAX_CRASHES + i);
+    expect(supervisor.states.get("hub")).toMatchObject({ ready: true, crashes: 2 * MAX_CRASHES - 2 });
+    world.processes.at(-1)?.end({ code: 1, signal: null });
+    await expect(supervisor.givenUp).rejects.toMatchObject({
+      code: 13,
+      message: "hub: expected fewer than 5 crashes within 60 s, got 5",
+    });
+    expect(supervisor.states.get("hub")?.ready).toBe(false);
+    await supervisor.stop();
+  });
+
+  it("gives up when it cannot be started again", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    await supervisor.launch(plan);
+    world.ready = () => Promise.reject(new Error("never again"));
+    world.processes[0]?.end({ code: 1, signal: null });
+    await expect(supervisor.givenUp).rejects.toThrow("got 5");
+    expect(world.processes).toHaveLength(MAX_CRASHES);
     await supervisor.stop();
   });
 
