@@ -14,6 +14,7 @@ import {
   podPolicyText,
   sandboxQuestions,
 } from "../bench/policy-pod.ts";
+import { PODS, PolicedPod, podManifest } from "../fixtures/generated-pod.ts";
 import { jsonLines, vectors } from "../setup/data.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -154,6 +155,13 @@ const POLICIES: ReadonlyArray<readonly [string, string]> = [
   ...goldenPolicies(),
 ];
 
+/** Policies that are generated, each with what its own pod asks beside all the rest. */
+const GENERATED: ReadonlyMap<string, PolicedPod> = new Map(
+  await Promise.all(
+    PODS.map(async (name) => [`generated for ${name}`, await PolicedPod.of(podManifest(name))] as const),
+  ),
+);
+
 function goldenPolicies(): Array<readonly [string, string]> {
   const path = vectors("golden/policies.json");
   return path === undefined ? [] : Object.entries(JSON.parse(readFileSync(path, "utf8")) as Record<string, string>);
@@ -230,15 +238,19 @@ class Both {
 describe("a policy's programs and the interpreter say the same, verdict and state operations", () => {
   const asked = questions();
 
-  it.each(POLICIES)(
+  it.each([...POLICIES, ...[...GENERATED].map(([name, { policy }]) => [name, policy] as const)])(
     "%s",
     async (name, text) => {
+      const own = (GENERATED.get(name)?.lifetime() ?? []).map(({ rule, input }) => ({
+        rule,
+        input: parseLossless(input) as Json,
+      }));
       const both = await Both.of(text);
       const random = seeded(0x0dd);
       const differences: object[] = [];
       let compared = 0;
       const yes = new Set<string>();
-      for (const question of asked) {
+      for (const question of [...own, ...asked]) {
         const others = Array.from({ length: 3 }, () => ({ ...question, input: altered(question.input, random) }));
         // Those that change the state come last, and the altered ones find it as the true one does.
         const variants = [...others, question];
@@ -256,6 +268,7 @@ describe("a policy's programs and the interpreter say the same, verdict and stat
       expect(compared).toBeGreaterThan(name === "dense" ? asked.length : 0);
       if (name === "large")
         expect([...yes]).toEqual(expect.arrayContaining(["CreateSandboxRequest", "CreateContainerRequest"]));
+      expect([...yes]).toEqual(expect.arrayContaining([...new Set(own.map(({ rule }) => rule))]));
     },
     120_000,
   );

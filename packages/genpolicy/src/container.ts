@@ -41,7 +41,7 @@ export interface PodDefaults {
   readonly securityContext: Fields | undefined;
   readonly volumes: ReadonlyMap<string, Volume>;
   readonly automountToken: boolean;
-  readonly environment: Pick<EnvironmentSources, "workload" | "serviceAccount" | "values" | "onSecret">;
+  readonly environment: Pick<EnvironmentSources, "workload" | "serviceAccount" | "values" | "onNote">;
 }
 
 const TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -96,7 +96,10 @@ function readResources(container: Fields): EnvironmentSources["resources"] {
   const requests = resources?.quantities("requests") ?? {};
   for (const name of [...Object.keys(limits), ...Object.keys(requests)]) {
     if (!RESOURCES.test(name)) {
-      throw new GenPolicyError("unsupported", `${container.path}.resources: ${name} is a device or memory of the host`);
+      throw new GenPolicyError(
+        "unsupported",
+        `${container.at("resources")}: ${name} is a device or memory of the host`,
+      );
     }
   }
   resources?.done();
@@ -144,7 +147,8 @@ function allMounts(
 ): Pick<PodContainer, "mounts" | "token"> {
   const named = volumeMounts(container, pod.volumes);
   const taken = new Set(named.map(({ destination }) => destination));
-  if (taken.size < named.length) throw new GenPolicyError("manifest", `${container.path}: two volumes at one place`);
+  if (taken.size < named.length)
+    throw new GenPolicyError("manifest", `${container.at("volumeMounts")}: two volumes at one place`);
   const added = [
     copied("/etc/hosts", "rw"),
     copied(cleanPath(terminationLog, container.path), "rw"),

@@ -1,10 +1,23 @@
-import { parseAllDocuments, type Tags } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  type Tags,
+} from "yaml";
 
 import { GenPolicyError } from "./error.ts";
-import { Fields } from "./fields.ts";
+import { Fields, type PathStep, type Place } from "./fields.ts";
 
 /** A manifest is read whole; a pod's is a few KiB. In characters. */
 export const MAX_MANIFEST: number = 16 * 1024 * 1024;
+
+/** Anchors that are used again; manifests written by people have a few. */
+const MAX_ALIASES = 1000;
 
 /** A file of manifests. */
 export interface ManifestFile {
@@ -49,8 +62,8 @@ export function readDocuments(files: readonly ManifestFile[]): Documents {
   const workloads: Array<{ kind: string; fields: Fields }> = [];
   const values: Values[] = [];
   const others: string[] = [];
-  for (const { path, value } of files.flatMap(parseFile)) {
-    const fields = Fields.of(path, value);
+  for (const { place, value } of files.flatMap(parseFile)) {
+    const fields = Fields.of(place, value);
     const kind = fields.needed("kind");
     fields.ignore("apiVersion");
     if (WORKLOADS.has(kind)) workloads.push({ kind, fields });
@@ -60,23 +73,59 @@ export function readDocuments(files: readonly ManifestFile[]): Documents {
   return { workloads, values, others };
 }
 
-function parseFile({ name, text }: ManifestFile): ReadonlyArray<{ readonly path: string; readonly value: unknown }> {
+function parseFile({ name, text }: ManifestFile): ReadonlyArray<{ readonly place: Place; readonly value: unknown }> {
   if (text.length > MAX_MANIFEST) {
     throw new GenPolicyError("manifest", `${name}: expected at most ${MAX_MANIFEST} characters`);
   }
-  return parseAllDocuments(text, YAML_OF_KUBERNETES).flatMap((document) => {
+  const lineCounter = new LineCounter();
+  const documents = parseAllDocuments(text, { ...YAML_OF_KUBERNETES, lineCounter, prettyErrors: false });
+  return documents.flatMap((document) => {
     const [error] = document.errors;
-    if (error !== undefined) throw new GenPolicyError("manifest", `${name}: ${error.message}`, { cause: error });
-    const value: unknown = document.toJS();
+    if (error !== undefined) {
+      throw new GenPolicyError("manifest", `${name}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`);
+    }
+    const value = toValue(document, name);
     if (value === null || value === undefined) return [];
     const { kind, items } = value as { readonly kind?: unknown; readonly items?: unknown };
-    if (kind === "List" && Array.isArray(items)) return items.map((item: unknown) => ({ path: name, value: item }));
-    return [{ path: name, value }];
+    const line: Place["line"] = (path) => lineCounter.linePos(offsetOf(document, path)).line;
+    if (kind === "List" && Array.isArray(items)) {
+      return items.map((item: unknown, i) => ({ place: { file: name, line, path: ["items", i] }, value: item }));
+    }
+    return [{ place: { file: name, line, path: [] }, value }];
   });
 }
 
+/** Anchors may refer to each other so often that the whole has no end; the parser counts. */
+function toValue(document: Document.Parsed, name: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (cause) {
+    throw new GenPolicyError("manifest", `${name}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
+}
+
+/** Where a value's key or, in a list, the value stands; of what is not there, where that would be. */
+function offsetOf(document: Document.Parsed, path: readonly PathStep[]): number {
+  let node: unknown = document.contents;
+  let offset = document.contents?.range[0] ?? document.range[0];
+  for (const step of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    const pair = isMap(node) ? node.items.find(({ key }) => isScalar(key) && key.value === step) : undefined;
+    const item = isSeq(node) && typeof step === "number" ? node.items[step] : pair?.value;
+    const at = pair === undefined ? item : pair.key;
+    if (!isNode(at) || at.range == null) return offset;
+    [offset] = at.range;
+    node = item;
+  }
+  return offset;
+}
+
 function readValues(kind: "ConfigMap" | "Secret", fields: Fields): Values {
-  const name = (fields.child("metadata") ?? Fields.of(fields.path, {})).needed("name");
+  const metadata = fields.child("metadata");
+  if (metadata === undefined) throw new GenPolicyError("manifest", `${fields.path}: no metadata`);
+  const name = metadata.needed("name");
   const [encoded, plain] = kind === "Secret" ? ["data", "stringData"] : ["binaryData", "data"];
   const data = new Map<string, Buffer>();
   for (const [key, value] of Object.entries(fields.map(encoded))) data.set(key, Buffer.from(value, "base64"));

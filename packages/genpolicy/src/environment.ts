@@ -19,8 +19,8 @@ export interface EnvironmentSources {
   /** The container's resources by `limits` and `requests`. */
   readonly resources: Readonly<Record<"limits" | "requests", Readonly<Record<string, string>>>>;
   readonly tty: boolean;
-  /** Told of each Secret whose text comes into the policy. */
-  readonly onSecret: (name: string, where: string) => void;
+  /** Told what the owner should know. */
+  readonly onNote: (note: string) => void;
 }
 
 /** A container's variables: those of the manifest for references in its command, and all that its process has. */
@@ -35,7 +35,7 @@ export function containerEnvironment(container: Fields, sources: EnvironmentSour
   for (const from of container.children("envFrom")) addAll(own, from, sources);
   for (const entry of container.children("env")) {
     const name = entry.needed("name");
-    if (name.includes("=")) throw new GenPolicyError("manifest", `${entry.path}: a name with =`);
+    if (name.includes("=")) throw new GenPolicyError("manifest", `${entry.at("name")}: a name with =`);
     const value = valueOf(entry, own, sources, container);
     if (value !== undefined) own.set(name, value);
     entry.done();
@@ -52,7 +52,7 @@ export function containerEnvironment(container: Fields, sources: EnvironmentSour
   return { own, all };
 }
 
-function addAll(own: Map<string, Template>, from: Fields, { values, onSecret }: EnvironmentSources): void {
+function addAll(own: Map<string, Template>, from: Fields, { values, onNote }: EnvironmentSources): void {
   const prefix = from.text("prefix") ?? "";
   for (const [field, kind] of [
     ["configMapRef", "ConfigMap"],
@@ -65,7 +65,7 @@ function addAll(own: Map<string, Template>, from: Fields, { values, onSecret }: 
       // Keys that are no names of variables are passed over, as the kubelet does.
       if (!/^[A-Za-z_.-][A-Za-z0-9_.-]*$/u.test(prefix + key)) continue;
       own.set(prefix + key, [value.toString()]);
-      if (kind === "Secret") onSecret(found?.name ?? "", from.path);
+      if (kind === "Secret") noteOpen(value, `${found?.name ?? ""} (${from.path}, key ${key})`, onNote);
     }
   }
   from.done();
@@ -98,23 +98,37 @@ function valueOf(
   if (resource !== undefined) return resourceValue(resource, sources, container);
   if (configMap !== undefined) return keyValue("ConfigMap", configMap, sources);
   if (secret !== undefined) return keyValue("Secret", secret, sources);
-  throw new GenPolicyError("manifest", `${entry.path}.valueFrom: no reference`);
+  throw new GenPolicyError("manifest", `${entry.at("valueFrom")}: no reference`);
 }
 
 function keyValue(
   kind: "ConfigMap" | "Secret",
   reference: Fields,
-  { values, onSecret }: EnvironmentSources,
+  { values, onNote }: EnvironmentSources,
 ): Template | undefined {
-  const found = lookUp(kind, reference, values);
+  const name = reference.needed("name");
   const key = reference.needed("key");
+  const known = values.some((one) => one.kind === kind && one.name === name);
+  if (kind === "Secret" && !known && reference.flag("optional") !== true) {
+    onNote(
+      `Secret ${name} is not in the files: its ${key} may be any sealed secret, and no other text (${reference.path})`,
+    );
+    return variable("sealedSecret");
+  }
+  const found = lookUp(kind, reference, values);
   const value = found?.data.get(key);
   if (value === undefined) {
     if (reference.flag("optional") === true) return undefined;
     throw new GenPolicyError("reference", `${reference.path}: no key ${key} in ${kind} ${found?.name ?? ""}`);
   }
-  if (kind === "Secret") onSecret(found?.name ?? "", reference.path);
+  if (kind === "Secret") noteOpen(value, `${name} (${reference.path}, key ${key})`, onNote);
   return [value.toString()];
+}
+
+/** The policy is no secret; a sealed text is none either. */
+function noteOpen(value: Buffer, what: string, onNote: EnvironmentSources["onNote"]): void {
+  if (!value.toString().startsWith("sealed."))
+    onNote(`the policy contains a value of Secret ${what}: the host knows both`);
 }
 
 function fieldValue(reference: Fields, { workload, serviceAccount }: EnvironmentSources): Template {
@@ -136,7 +150,7 @@ function fieldValue(reference: Fields, { workload, serviceAccount }: Environment
   if (known !== undefined) return known;
   const [, map, key = ""] = /^metadata\.(labels|annotations)\['([^']+)'\]$/u.exec(path) ?? [];
   if (map !== "labels" && map !== "annotations") {
-    throw new GenPolicyError("unsupported", `${reference.path}: fieldPath ${path}`);
+    throw new GenPolicyError("unsupported", `${reference.at("fieldPath")}: ${path}`);
   }
   const value = workload[map][key];
   if (value !== undefined) return [value];
@@ -155,7 +169,7 @@ function resourceValue(reference: Fields, { resources }: EnvironmentSources, con
   const [kind = "", ...rest] = name.split(".");
   const resource = rest.join(".");
   if (kind !== "limits" && kind !== "requests") {
-    throw new GenPolicyError("manifest", `${reference.path}: expected limits or requests, got ${name}`);
+    throw new GenPolicyError("manifest", `${reference.at("resource")}: expected limits or requests, got ${name}`);
   }
   // Requests are limits where there are none; a node's limits where the manifest has none.
   const quantity = resources[kind][resource] ?? (kind === "requests" ? resources.limits[resource] : undefined);

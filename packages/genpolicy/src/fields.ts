@@ -1,21 +1,41 @@
 import { GenPolicyError } from "./error.ts";
 
+/** Where an object stands in its file. */
+export interface Place {
+  readonly file: string;
+  /** The line of a value by its path in the document, from 1. */
+  readonly line: (path: readonly PathStep[]) => number;
+  readonly path: readonly PathStep[];
+}
+
+export type PathStep = string | number;
+
 /**
  * One object of a manifest. Each field is asked for by name; `done` refuses what nobody asked for, so that nothing in a
  * manifest is passed over that could change what runs.
  */
 export class Fields {
-  readonly path: string;
+  readonly #place: Place;
   readonly #object: Readonly<Record<string, unknown>>;
   readonly #asked = new Set<string>();
 
-  private constructor(path: string, object: Readonly<Record<string, unknown>>) {
-    this.path = path;
+  private constructor(place: Place, object: Readonly<Record<string, unknown>>) {
+    this.#place = place;
     this.#object = object;
   }
 
-  static of(path: string, value: unknown): Fields {
-    return new Fields(path, object(path, value));
+  static of(place: Place, value: unknown): Fields {
+    return new Fields(place, object(describe(place), value));
+  }
+
+  /** This object in an error's message: `pod.yaml:12: spec.containers[0]`. */
+  get path(): string {
+    return describe(this.#place);
+  }
+
+  /** A field of it in an error's message. */
+  at(name: string): string {
+    return describe(this.#below(name));
   }
 
   has(name: string): boolean {
@@ -62,24 +82,23 @@ export class Fields {
 
   child(name: string): Fields | undefined {
     const value = this.#ask(name);
-    return value === undefined ? undefined : Fields.of(`${this.path}.${name}`, value);
+    return value === undefined ? undefined : Fields.of(this.#below(name), value);
   }
 
   children(name: string): readonly Fields[] {
     const value = this.#ask(name) ?? [];
     if (!Array.isArray(value)) throw this.#wrong(name, "a list", value);
-    return value.map((item, i) => Fields.of(`${this.path}.${name}[${i}]`, item));
+    return value.map((item, i) => Fields.of(this.#below(name, i), item));
   }
 
   /** A map of texts. */
   map(name: string): Readonly<Record<string, string>> {
-    const path = `${this.path}.${name}`;
-    const value = object(path, this.#ask(name) ?? {});
+    const value = object(this.at(name), this.#ask(name) ?? {});
     for (const [key, item] of Object.entries(value)) {
       if (typeof item !== "string") {
         throw new GenPolicyError(
           "manifest",
-          `${path}.${key}: expected text, which numbers and true are not without quotes`,
+          `${describe(this.#below(name, key))}: expected text, which numbers and true are not without quotes`,
         );
       }
     }
@@ -88,11 +107,10 @@ export class Fields {
 
   /** A map of quantities, which may be written as numbers. */
   quantities(name: string): Readonly<Record<string, string>> {
-    const path = `${this.path}.${name}`;
     return Object.fromEntries(
-      Object.entries(object(path, this.#ask(name) ?? {})).map(([key, value]) => {
+      Object.entries(object(this.at(name), this.#ask(name) ?? {})).map(([key, value]) => {
         if (typeof value !== "string" && typeof value !== "number") {
-          throw new GenPolicyError("manifest", `${path}.${key}: expected a quantity`);
+          throw new GenPolicyError("manifest", `${describe(this.#below(name, key))}: expected a quantity`);
         }
         return [key, String(value)];
       }),
@@ -115,16 +133,20 @@ export class Fields {
   only(name: string, why: string, ...values: readonly unknown[]): void {
     const value = this.#ask(name);
     if (value === undefined || values.includes(value)) return;
-    throw new GenPolicyError("unsupported", `${this.path}.${name}: ${JSON.stringify(value)}: ${why}`);
+    throw new GenPolicyError("unsupported", `${this.at(name)}: ${JSON.stringify(value)}: ${why}`);
   }
 
   /** Throws for a field that was not asked for. */
   done(): void {
     for (const name of Object.keys(this.#object)) {
       if (!this.#asked.has(name)) {
-        throw new GenPolicyError("unsupported", `${this.path}.${name}: not known to the policy's generator`);
+        throw new GenPolicyError("unsupported", `${this.at(name)}: not known to the policy's generator`);
       }
     }
+  }
+
+  #below(...steps: readonly PathStep[]): Place {
+    return { ...this.#place, path: [...this.#place.path, ...steps] };
   }
 
   #ask(name: string): unknown {
@@ -138,11 +160,26 @@ export class Fields {
   }
 
   #wrong(name: string, expected: string, value: unknown): GenPolicyError {
-    return new GenPolicyError("manifest", `${this.path}.${name}: expected ${expected}, got ${JSON.stringify(value)}`);
+    return new GenPolicyError("manifest", `${this.at(name)}: expected ${expected}, got ${JSON.stringify(value)}`);
   }
 }
 
 function object(path: string, value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new GenPolicyError("manifest", `${path}: expected an object, got ${JSON.stringify(value) ?? "nothing"}`);
+}
+
+function describe({ file, line, path }: Place): string {
+  const where = `${file}:${line(path)}`;
+  return path.length === 0 ? where : `${where}: ${dotted(path)}`;
+}
+
+function dotted(path: readonly PathStep[]): string {
+  return path
+    .map((step, i) => {
+      if (typeof step === "number") return `[${step}]`;
+      if (!/^[\w-]+$/u.test(step)) return `[${JSON.stringify(step)}]`;
+      return i === 0 ? step : `.${step}`;
+    })
+    .join("");
 }

@@ -6,6 +6,7 @@ export type { PodContainer } from "./container.ts";
 export { podPolicy, type PolicyOptions } from "./policy.ts";
 export type { PolicyContainer, PolicyData } from "./policy-data.ts";
 export { policyText } from "./policy-text.ts";
+export { podLifetime, type PodQuestion, type PulledImage } from "./host/lifetime.ts";
 export { type PodHost, podHost } from "./host/pod-host.ts";
 export {
   type ContainerRequests,

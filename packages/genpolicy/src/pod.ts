@@ -24,14 +24,16 @@ export interface Pod {
   readonly clusterEnv: readonly PolicyText[];
   /** Init containers first, in their order. */
   readonly containers: readonly PodContainer[];
-  /** Secrets of which a value stands in the policy, each with the place that asks for it. */
-  readonly openSecrets: readonly string[];
+  /** What the owner should know of it: values of Secrets that stand in the policy, and those that do not. */
+  readonly notes: readonly string[];
 }
 
 export interface PodOptions {
   /** Where the manifest names no namespace. */
   readonly namespace: string;
   readonly images: ImageSource;
+  /** `NAME` or `KIND/NAME`, where the documents hold several things that make pods. */
+  readonly workload?: string | undefined;
 }
 
 /** Fields that are between Kubernetes and the host, or that only say where and for how long a pod runs. */
@@ -63,13 +65,13 @@ const IGNORED = [
 const MAX_HOSTNAME = 63;
 
 /** @throws GenPolicyError, and what the images throw */
-export async function readPod(documents: Documents, { namespace, images }: PodOptions): Promise<Pod> {
-  const workload = readWorkload(documents);
+export async function readPod(documents: Documents, { namespace, images, workload: chosen }: PodOptions): Promise<Pod> {
+  const workload = readWorkload(documents, chosen);
   const { spec } = workload;
   refuseHosts(spec);
   const serviceAccount = spec.text("serviceAccountName") ?? spec.text("serviceAccount") ?? "default";
   const context = spec.child("securityContext");
-  const secrets = new Set<string>();
+  const notes = new Set<string>();
   const defaults: PodDefaults = {
     securityContext: context,
     volumes: readVolumes(spec, workload.claims, documents.values),
@@ -78,7 +80,7 @@ export async function readPod(documents: Documents, { namespace, images }: PodOp
       workload,
       serviceAccount,
       values: documents.values,
-      onSecret: (name, where) => secrets.add(`${name} (${where})`),
+      onNote: (note) => notes.add(note),
     },
   };
   const containers: PodContainer[] = [];
@@ -101,7 +103,7 @@ export async function readPod(documents: Documents, { namespace, images }: PodOp
     ...podSecurity(context),
     clusterEnv: clusterVariables(spec.flag("enableServiceLinks") ?? true),
     containers,
-    openSecrets: [...secrets],
+    notes: [...notes],
   };
   spec.ignore(...IGNORED);
   spec.done();
@@ -113,7 +115,7 @@ function refuseHosts(spec: Fields): void {
   spec.only("hostUsers", "a guest has one user namespace", true);
   spec.only("setHostnameAsFQDN", "the cluster's domain is not in the manifest", false);
   for (const name of ["ephemeralContainers", "resourceClaims"]) {
-    if (spec.children(name).length > 0) throw new GenPolicyError("unsupported", `${spec.path}.${name}`);
+    if (spec.children(name).length > 0) throw new GenPolicyError("unsupported", `${spec.at(name)}: not for a guest`);
   }
 }
 

@@ -22,6 +22,7 @@ export type VariableName =
   | "serviceAddress"
   | "servicePort"
   | "allocatable"
+  | "sealedSecret"
   | "label";
 
 /** As the policy writes a text: itself, or a regular expression (of Rust's syntax) for the whole of it. */
@@ -47,6 +48,8 @@ const PATTERNS: Readonly<Record<VariableName, string>> = {
   hostAddresses: `${ADDRESS}(?:,${ADDRESS})?`,
   serviceAddress: ADDRESS,
   servicePort: PORT,
+  /** Of a Secret that is not known here: what only a guest makes a secret of (guest-components' sealed secrets). */
+  sealedSecret: "sealed\\.[A-Za-z0-9_=-]+\\.[A-Za-z0-9_=-]+\\.[A-Za-z0-9_=-]+",
   /** What a node has to give of something. */
   allocatable: "[0-9]{1,20}",
   /** A label that a controller gives its pods. */

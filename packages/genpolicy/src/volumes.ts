@@ -74,7 +74,7 @@ function readVolume(volume: Fields, values: readonly Values[]): Volume {
   }
   const path = volume.child("hostPath")?.needed("path");
   if (path !== undefined && NO_DATA.some((folder) => path === folder || path.startsWith(`${folder}/`))) {
-    throw new GenPolicyError("unsupported", `${volume.path}.hostPath: ${path} is no data that a guest can be given`);
+    throw new GenPolicyError("unsupported", `${volume.at("hostPath")}: ${path} is no data that a guest can be given`);
   }
   if (written.length + folders.length !== 1) throw new GenPolicyError("manifest", `${volume.path}: no volume`);
   if (written.length === 0) return { kind: "copied", readOnly: false };
@@ -103,13 +103,13 @@ function writtenFiles(source: Fields, values: readonly Values[]): ReadonlyMap<st
 /** The mounts that a container's manifest names. @throws GenPolicyError */
 export function volumeMounts(container: Fields, volumes: ReadonlyMap<string, Volume>): readonly VolumeMount[] {
   if (container.children("volumeDevices").length > 0) {
-    throw new GenPolicyError("unsupported", `${container.path}.volumeDevices: block devices of the host`);
+    throw new GenPolicyError("unsupported", `${container.at("volumeDevices")}: block devices of the host`);
   }
   return container.children("volumeMounts").map((mount) => {
     const name = mount.needed("name");
     const volume = volumes.get(name);
     if (volume === undefined) throw new GenPolicyError("manifest", `${mount.path}: no volume ${name}`);
-    const destination = cleanPath(mount.needed("mountPath"), mount.path);
+    const destination = cleanPath(mount.needed("mountPath"), mount.at("mountPath"));
     const part = mount.text("subPath") ?? mount.text("subPathExpr");
     mount.only("recursiveReadOnly", "no guest of Kata's has it", "Disabled", "IfPossible");
     mount.only("mountPropagation", "mounts of a container stay inside", "None", "HostToContainer");

@@ -25,16 +25,27 @@ export interface Workload {
 const RANDOM = "[bcdfghjklmnpqrstvwxz2456789]";
 const MAX_NAME = 253;
 
-/** The one workload of the documents. @throws GenPolicyError */
-export function readWorkload({ workloads, others }: Documents): Workload {
-  const [only] = workloads;
-  if (only === undefined) {
-    const found = others.length === 0 ? "" : `, only ${[...new Set(others)].join(", ")}`;
-    throw new GenPolicyError("manifest", `no Pod and nothing that makes pods${found}`);
+/** The workload of the documents, which `chosen` (`NAME` or `KIND/NAME`) names where there are several. @throws GenPolicyError */
+export function readWorkload({ workloads, others }: Documents, chosen?: string): Workload {
+  const found = workloads.map(({ kind, fields }) => ({
+    kind,
+    fields,
+    name: fields.child("metadata")?.text("name") ?? "",
+  }));
+  const meant = found.filter(
+    ({ kind, name }) => chosen === undefined || chosen === name || chosen === `${kind}/${name}`,
+  );
+  const [only] = meant;
+  const all = found.map(({ kind, name }) => `${kind}/${name}`).join(", ");
+  if (only === undefined && chosen !== undefined) {
+    throw new GenPolicyError("manifest", `no ${chosen} in the files; there are ${all}`);
   }
-  if (workloads.length > 1) {
-    const names = workloads.map(({ kind, fields }) => `${kind} ${fields.child("metadata")?.text("name") ?? ""}`);
-    throw new GenPolicyError("manifest", `a policy is for one kind of pod; here are ${names.join(", ")}: choose one`);
+  if (only === undefined) {
+    const kinds = others.length === 0 ? "" : `, only ${[...new Set(others)].join(", ")}`;
+    throw new GenPolicyError("manifest", `no Pod and nothing that makes pods${kinds}`);
+  }
+  if (meant.length > 1) {
+    throw new GenPolicyError("manifest", `a policy is for one kind of pod, and here are ${all}: say which`);
   }
   return workload(only.kind, only.fields);
 }
@@ -49,6 +60,8 @@ function workload(kind: string, object: Fields): Workload {
   const spec = needed(object, "spec");
   object.done();
   const template = templateOf(kind, spec);
+  const job = kind === "CronJob" ? needed(needed(spec, "jobTemplate"), "spec") : spec;
+  job.only("completionMode", "an indexed job's pods have hostnames and a variable of their own", "NonIndexed");
   const pod = kind === "Pod" ? metadata : template.child("metadata");
   return {
     kind,

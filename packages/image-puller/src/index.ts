@@ -1,5 +1,6 @@
 export { bundleConfig } from "./bundle.ts";
 export { describeError, PullError, type PullErrorCode } from "./error.ts";
+export { type BlobSource, type ImageLayers, readImageFiles } from "./image-files.ts";
 export {
   DEFAULT_CONCURRENT_DOWNLOADS,
   ImagePuller,

@@ -11,6 +11,7 @@ import { kataInstall, kataUninstall } from "./kata-install.ts";
 import { policyCheck } from "./policy-check.ts";
 import { policyDiff } from "./policy-diff.ts";
 import { policyExplain } from "./policy-explain.ts";
+import { policyGenerate } from "./policy-generate.ts";
 import { ps } from "./ps.ts";
 import { rm } from "./rm.ts";
 import { rpc } from "./rpc.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   stats,
   rm,
   rpc,
+  policyGenerate,
   policyCheck,
   policyExplain,
   policyDiff,

@@ -32,6 +32,7 @@ export function podHost(pod: Pod, { random, address = "10.244.0.2", facts }: Pod
       serviceAddress: "10.96.0.1",
       servicePort: "443",
       allocatable: "1",
+      sealedSecret: "sealed.e30.e30.c2ln",
       label: "x",
       ...facts,
     },

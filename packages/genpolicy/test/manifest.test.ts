@@ -1,0 +1,295 @@
+import { describe, expect, it } from "vitest";
+import { GenPolicyError, type ImageFacts, type Pod, podPolicy, readDocuments, readPod } from "../src/index.ts";
+
+const IMAGE: ImageFacts = {
+  names: ["docker.io/library/web:1", "web:1"],
+  manifestDigests: [`sha256:${"a".repeat(64)}`],
+  entrypoint: ["/entry"],
+  cmd: ["serve"],
+  env: ["PATH=/bin", "MODE=image"],
+  workingDir: "/srv",
+  user: "app",
+  stopSignal: "SIGQUIT",
+  volumes: [],
+  passwd: "root:x:0:0:root:/:/bin/sh\napp:x:1000:100:App:/srv:/bin/sh\n",
+  group: "root:x:0:\nusers:x:100:\naudio:x:29:app,other\n",
+};
+
+async function pod(text: string, facts: Partial<ImageFacts> = {}, workload?: string): Promise<Pod> {
+  const documents = readDocuments([{ name: "pod.yaml", text }]);
+  const images = (): Promise<ImageFacts> => Promise.resolve({ ...IMAGE, ...facts });
+  return await readPod(documents, { namespace: "default", images, workload });
+}
+
+/** A Pod whose one container has these further lines. */
+function one(...lines: readonly string[]): string {
+  return [
+    "kind: Pod",
+    "metadata: {name: web}",
+    "spec:",
+    "  containers:",
+    "    - name: web",
+    "      image: web:1",
+    ...lines.map((line) => `      ${line}`),
+  ].join("\n");
+}
+
+/** What the policy says of that container. */
+async function container(lines: readonly string[], facts: Partial<ImageFacts> = {}) {
+  const found = podPolicy(await pod(one(...lines), facts)).containers["web"];
+  if (found === undefined) throw new Error("no container web");
+  return found;
+}
+
+describe("a container", () => {
+  it("is its image where the manifest says nothing", async () => {
+    expect(await container([])).toMatchObject({
+      images: IMAGE.names,
+      manifest_digests: IMAGE.manifestDigests,
+      args: ["/entry", "serve"],
+      env: ["PATH=/bin", "MODE=image", { pattern: "HOSTNAME=$(hostname)" }],
+      cwd: "/srv",
+      user: {
+        uid: 1000,
+        gid: 100,
+        groups: [[100, 29], [100]],
+      },
+      signals: [3],
+      no_new_privileges: false,
+      readonly_root: false,
+      exec: [],
+    });
+  });
+
+  it.each([
+    [[], ["/entry", "serve"]],
+    [["args: [other]"], ["/entry", "other"]],
+    [["command: [/bin/x]"], ["/bin/x"]],
+    [
+      ["command: [/bin/x]", "args: [arg]"],
+      ["/bin/x", "arg"],
+    ],
+  ])("takes its command line from both: %j", async (lines, args) => {
+    expect((await container(lines)).args).toEqual(args);
+  });
+
+  it("replaces references as the kubelet does", async () => {
+    const lines = [
+      'args: ["$(A)", "$$(A)", "$(NONE)", "$(", "$A", "$(B)"]',
+      "env: [{name: A, value: one}, {name: B, value: $(A)-two}, {name: C, value: $(D)}, {name: D, value: late}]",
+    ];
+    const { args, env } = await container(lines);
+    expect(args).toEqual(["/entry", "one", "$(A)", "$(NONE)", "$(", "$A", "one-two"]);
+    expect(env).toEqual(expect.arrayContaining(["A=one", "B=one-two", "C=$(D)", "D=late"]));
+  });
+
+  it.each([
+    ["runAsUser: 5", { uid: 5, gid: 0, groups: [[0]] }],
+    ["runAsUser: 1000", { uid: 1000, gid: 100, groups: [[100, 29], [100]] }],
+    ["runAsGroup: 7", { uid: 1000, gid: 7, groups: [[7, 29], [7]] }],
+  ])("resolves users by the image's files: %s", async (line, user) => {
+    expect((await container([`securityContext: {${line}}`])).user).toEqual(user);
+  });
+
+  it.each([
+    ["1000:audio", 1000, 29],
+    ["app:5", 1000, 5],
+    ["", 0, 0],
+    ["77", 77, 0],
+  ])("takes the image's user %j", async (user, uid, gid) => {
+    expect((await container([], { user })).user).toMatchObject({ uid, gid });
+  });
+
+  it("adds and drops capabilities", async () => {
+    const of = async (change: string): Promise<readonly string[]> =>
+      (await container([`securityContext: {capabilities: {${change}}}`])).capabilities;
+    expect(await of("drop: [ALL], add: [NET_BIND_SERVICE]")).toEqual(["CAP_NET_BIND_SERVICE"]);
+    expect(await of("drop: [CAP_CHOWN]")).toHaveLength(13);
+    expect(await of("add: [ALL]")).toHaveLength(41);
+  });
+
+  it("runs what its probes and hooks run, each once", async () => {
+    const { exec } = await container([
+      "livenessProbe: {exec: {command: [test, -e, $(A)]}}",
+      "readinessProbe: {exec: {command: [test, -e, x]}}",
+      "lifecycle: {preStop: {exec: {command: [stop, $(A)]}}, postStart: {httpGet: {port: 1}}}",
+      "env: [{name: A, value: x}]",
+    ]);
+    expect(exec).toEqual([
+      ["test", "-e", "x"],
+      ["stop", "$(A)"],
+    ]);
+  });
+
+  it("fills in resources rounded up", async () => {
+    const { env } = await container([
+      "resources: {limits: {cpu: 1500m, memory: 1Gi}}",
+      "env:",
+      "- {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}",
+      "- {name: MEM, valueFrom: {resourceFieldRef: {resource: requests.memory, divisor: 1Mi}}}",
+      "- {name: DISK, valueFrom: {resourceFieldRef: {resource: limits.ephemeral-storage}}}",
+    ]);
+    expect(env).toEqual(expect.arrayContaining(["CPU=2", "MEM=1024", { pattern: "DISK=[0-9]{1,20}" }]));
+  });
+});
+
+describe("a Secret", () => {
+  const secret = (value: string): string => `---\nkind: Secret\nmetadata: {name: s}\nstringData: {k: "${value}"}\n`;
+  const lines = ["env: [{name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]"];
+  const envOf = (made: Pod): unknown => podPolicy(made).containers["web"]?.env.at(-1);
+
+  it("that is open stands in the policy, and the owner is told", async () => {
+    const made = await pod(`${one(...lines)}\n${secret("open")}`);
+    expect(envOf(made)).toBe("KEY=open");
+    expect(made.notes.join()).toContain("contains a value of Secret s (pod.yaml:7");
+  });
+
+  it("that is sealed stands there as it is", async () => {
+    const made = await pod(`${one(...lines)}\n${secret("sealed.a.b.c")}`);
+    expect(envOf(made)).toBe("KEY=sealed.a.b.c");
+    expect(made.notes).toEqual([]);
+  });
+
+  it("that is not in the files may be any sealed text and no other", async () => {
+    const made = await pod(one(...lines));
+    const { pattern } = envOf(made) as { readonly pattern: string };
+    expect("KEY=sealed.e30.eyJ2In0.sig_-").toMatch(new RegExp(`^(?:${pattern})$`, "u"));
+    for (const text of ["KEY=open", "KEY=sealed.a.b", "KEY=sealed.a.b.c d"]) {
+      expect(text).not.toMatch(new RegExp(`^(?:${pattern})$`, "u"));
+    }
+    expect(made.notes.join()).toContain("Secret s is not in the files");
+  });
+});
+
+describe("names of pods", () => {
+  const job = (kind: string, spec: string): string => `kind: ${kind}\nmetadata: {name: w}\nspec: ${spec}\n`;
+  const template = "{template: {spec: {containers: [{name: a, image: b}]}}}";
+  it.each([
+    ["Deployment", template, "w-6b7f9c8d54-x7k2p"],
+    ["ReplicaSet", template, "w-x7k2p"],
+    ["DaemonSet", template, "w-x7k2p"],
+    ["StatefulSet", template, "w-12"],
+    ["Job", template, "w-x7k2p"],
+    ["CronJob", `{jobTemplate: {spec: ${template}}}`, "w-29512345-x7k2p"],
+  ])("of a %s", async (kind, spec, example) => {
+    const { podName } = (await pod(job(kind, spec))).workload;
+    if (typeof podName === "string") throw new Error("expected a pattern");
+    expect(example).toMatch(new RegExp(`^(?:${podName.pattern})$`, "u"));
+    expect("w").not.toMatch(new RegExp(`^(?:${podName.pattern})$`, "u"));
+  });
+
+  it("one of several is chosen by name", async () => {
+    const two = `${job("Job", template)}---\n${job("DaemonSet", template)}`;
+    await expect(pod(two)).rejects.toThrow("Job/w, DaemonSet/w: say which");
+    expect((await pod(two, {}, "DaemonSet/w")).workload.kind).toBe("DaemonSet");
+    await expect(pod(two, {}, "Job/v")).rejects.toThrow("no Job/v in the files; there are Job/w, DaemonSet/w");
+  });
+});
+
+describe("what cannot be", () => {
+  const host = (line: string): string =>
+    `kind: Pod\nmetadata: {name: a}\nspec:\n  ${line}\n  containers: [{name: a, image: b}]`;
+  it.each([
+    ["text that is no YAML", "a: [", "manifest", /^pod\.yaml:1: /u],
+    ["a key twice", "kind: Pod\nkind: Pod", "manifest", /^pod\.yaml:2: Map keys must be unique/u],
+    ["an endless alias", `a: &a [1]\n${bomb()}`, "manifest", /^pod\.yaml: .*alias/u],
+    ["no kind", "---\n---\na: 1", "manifest", /^pod\.yaml:3: no kind/u],
+    ["no pod", "kind: Service\nmetadata: {name: x}", "manifest", /nothing that makes pods, only Service/u],
+    [
+      "a field of another kind",
+      one("command: sh"),
+      "manifest",
+      /^pod\.yaml:7: spec\.containers\[0\]\.command: expected a list/u,
+    ],
+    [
+      "a field that nobody knows",
+      one("ports: []", "magic: 1"),
+      "unsupported",
+      /^pod\.yaml:8: spec\.containers\[0\]\.magic: not known/u,
+    ],
+    [
+      "a number as text",
+      one("env: [{name: A, value: 1}]"),
+      "manifest",
+      /^pod\.yaml:7: .*env\[0\]\.value: expected text/u,
+    ],
+    [
+      "a ConfigMap that is not there",
+      one("envFrom: [{configMapRef: {name: c}}]"),
+      "reference",
+      /^pod\.yaml:7: .*no ConfigMap c in the files/u,
+    ],
+    [
+      "a privileged container",
+      one("securityContext: {privileged: true}"),
+      "unsupported",
+      /^pod\.yaml:7: .*privileged/u,
+    ],
+    [
+      "a device",
+      one("resources: {limits: {nvidia.com/gpu: 1}}"),
+      "unsupported",
+      /^pod\.yaml:7: .*nvidia\.com\/gpu is a device/u,
+    ],
+    [
+      "a block volume",
+      one("volumeDevices: [{name: x, devicePath: /dev/x}]"),
+      "unsupported",
+      /^pod\.yaml:7: .*volumeDevices/u,
+    ],
+    ["no such volume", one("volumeMounts: [{name: x, mountPath: /x}]"), "manifest", /^pod\.yaml:7: .*no volume x/u],
+    ["a mount over the root", one("volumeMounts: [{name: x, mountPath: /}]"), "manifest", /no volume x/u],
+    ["root that must not be", one("securityContext: {runAsUser: 0, runAsNonRoot: true}"), "manifest", /runAsNonRoot/u],
+    [
+      "no such capability",
+      one("securityContext: {capabilities: {add: [FLY]}}"),
+      "manifest",
+      /^pod\.yaml:7: .*no capability FLY/u,
+    ],
+    ["no such signal", one("lifecycle: {stopSignal: SIGNOPE}"), "manifest", /no signal SIGNOPE/u],
+    ["the host's network", host("hostNetwork: true"), "unsupported", /^pod\.yaml:4: spec\.hostNetwork: true/u],
+    [
+      "the host's folder of devices",
+      host("volumes: [{name: d, hostPath: {path: /dev}}]"),
+      "unsupported",
+      /^pod\.yaml:4: /u,
+    ],
+    [
+      "a pod without containers",
+      "kind: Pod\nmetadata: {name: a}\nspec: {containers: []}",
+      "manifest",
+      /no containers/u,
+    ],
+    [
+      "an indexed job",
+      "kind: Job\nmetadata: {name: a}\nspec:\n  completionMode: Indexed\n  template: {spec: {containers: [{name: a, image: b}]}}",
+      "unsupported",
+      /^pod\.yaml:4: spec\.completionMode/u,
+    ],
+  ])("%s is an error with its line", async (_, text, code, message) => {
+    const error: unknown = await pod(text).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    );
+    expect(error).toBeInstanceOf(GenPolicyError);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) as string });
+  });
+
+  it.each([
+    ["a user that the image does not have", { user: "nobody" }, /user "nobody" is not in the image's \/etc\/passwd/u],
+    ["a group that it does not have", { user: "app:nobody" }, /group "nobody"/u],
+    ["an image without a command", { entrypoint: [], cmd: [] }, /^pod\.yaml:5: .*names a command/u],
+  ])("%s", async (_, facts, message) => {
+    await expect(pod(one(), facts)).rejects.toMatchObject({
+      code: "image",
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  function bomb(): string {
+    const letters = ["b", "c", "d", "e", "f", "g"];
+    return letters
+      .map((letter, i) => `${letter}: &${letter} [${`*${i === 0 ? "a" : letters[i - 1]},`.repeat(20)}]`)
+      .join("\n");
+  }
+});
