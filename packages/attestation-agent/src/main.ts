@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { detectAttester, detectDevices } from "@nacre/attesters";
+import { systemKbsClock } from "@nacre/kbs-client/clock";
 import { withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { componentLog, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { offerInspector } from "@nacre/vsock/inspector-port";
@@ -18,7 +19,7 @@ import { pinnedTee } from "./pinned-tee.ts";
 import { fallbacks, systemPlatform } from "./platform.ts";
 import type { GrpcMethod, GrpcServer } from "./service/grpc-server.ts";
 import { serve } from "./service/serve.ts";
-import { systemClock, systemHttp } from "./system-http.ts";
+import { systemHttp } from "./system-http.ts";
 import { VERSION } from "./version.ts";
 
 /** Beside the bundle in the guest, in its package otherwise. */
@@ -73,7 +74,7 @@ async function main(): Promise<void> {
     initdata: initdata?.document,
     eventLog,
     http: systemHttp(config.kbs, env),
-    clock: systemClock,
+    clock: systemKbsClock,
     log,
   });
   const ended = Promise.withResolvers<string>();

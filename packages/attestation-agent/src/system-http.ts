@@ -1,6 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
-
-import type { KbsClock, KbsHttp } from "@nacre/kbs-protocol";
+import type { KbsHttp } from "@nacre/kbs-protocol";
 
 import type { KbsConfig } from "./config.ts";
 
@@ -17,13 +15,3 @@ export function systemHttp(
       return new NodeKbsHttp({ roots, pin: kbs?.pinCert ?? false, proxies: proxiesOf(env) });
     })());
 }
-
-/** The machine's clock. */
-export const systemClock: KbsClock = {
-  monotonic: () => Number(process.hrtime.bigint() / 1_000_000n),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
-      throw signal?.aborted === true ? signal.reason : error;
-    });
-  },
-};

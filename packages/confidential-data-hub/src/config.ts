@@ -5,6 +5,8 @@ import { ConfigError } from "./error.ts";
 
 /** Where clients expect the hub (guest-components, section "socket" of its example configuration). */
 export const DEFAULT_SOCKET = "unix:///run/confidential-containers/cdh.sock";
+/** Where the agent lets the attestation agent listen. */
+export const DEFAULT_AGENT_SOCKET = "unix:///run/confidential-containers/attestation-agent/attestation-agent.sock";
 /** The directory that the agent mounts trusted storage on. */
 export const DEFAULT_WORK_DIR = "/run/kata-containers/image/";
 
@@ -22,8 +24,19 @@ export interface ImageSettings {
   readonly proxy?: ProxySettings;
 }
 
+/** `[kbc]`: where resources come from. */
+export interface KbcSettings {
+  readonly name: "cc_kbc" | "offline_fs_kbc";
+  readonly url?: string;
+  /** PEM of authorities that count for the broker beside the platform's. */
+  readonly cert?: string;
+}
+
 export interface HubConfig {
   readonly socket: string;
+  /** Of the attestation agent. */
+  readonly agentSocket: string;
+  readonly kbc?: KbcSettings;
   readonly logLevel: LogLevel;
   readonly image: ImageSettings;
 }
@@ -39,8 +52,7 @@ const SIGNATURE_KEYS = [
 type Table = Readonly<Record<string, unknown>>;
 
 /**
- * Checks a parsed configuration file. Unknown keys are refused, as are settings that this daemon would have to ignore;
- * `[kbc]` and `[aa]` belong to services that it does not offer and are only accepted.
+ * Checks a parsed configuration file. Unknown keys are refused, as are settings that this daemon would have to ignore.
  *
  * @throws ConfigError naming the key
  */
@@ -63,15 +75,18 @@ export function parseConfig(root: unknown): HubConfig {
   if (!(LOG_LEVELS as readonly string[]).includes(level)) {
     throw new ConfigError(`log.level is ${JSON.stringify(level)}, expected one of ${LOG_LEVELS.join(", ")}`);
   }
+  const agent = table("[aa]", file["aa"] ?? {}, ["aa_socket"]);
   return {
     socket: text("socket", file["socket"]) ?? DEFAULT_SOCKET,
+    agentSocket: text("aa.aa_socket", agent["aa_socket"]) ?? DEFAULT_AGENT_SOCKET,
+    ...(file["kbc"] === undefined ? {} : { kbc: parseKbc(file["kbc"]) }),
     logLevel: level as LogLevel,
     image: parseImage(file["image"] ?? {}),
   };
 }
 
 /**
- * The configuration when there is no file: image settings from the kernel command line.
+ * The configuration when there is no file: image settings and the broker, `NAME::URL`, from the kernel command line.
  *
  * @throws ConfigError when it asks for what this hub cannot do
  */
@@ -83,7 +98,12 @@ export function configFromKernel(commandLine: string): HubConfig {
   const credentials = kernel.last("agent.image_registry_auth");
   const proxy = ["https_proxy", "http_proxy", "no_proxy"].map((key) => [key, kernel.last(`agent.${key}`)] as const);
   const given = proxy.filter(([, value]) => value !== undefined && value !== "");
+  const [name, url, ...more] = kernel.last("agent.aa_kbc_params")?.split("::") ?? [];
+  if (name !== undefined && (url === undefined || more.length > 0)) {
+    throw new ConfigError("agent.aa_kbc_params is not NAME::URL");
+  }
   return parseConfig({
+    ...(name === undefined ? {} : { kbc: { name, url } }),
     image: {
       ...(credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials }),
       ...(given.length === 0 ? {} : { image_pull_proxy: Object.fromEntries(given) }),
@@ -98,6 +118,21 @@ export function filePath(key: string, uri: string): string {
     throw new ConfigError(`${key} is ${JSON.stringify(uri)}: expected file:///PATH, this hub does not fetch resources`);
   }
   return path;
+}
+
+function parseKbc(value: unknown): KbcSettings {
+  const kbc = table("[kbc]", value, ["name", "url", "kbs_cert"]);
+  const name = text("kbc.name", kbc["name"]);
+  if (name !== "cc_kbc" && name !== "offline_fs_kbc") {
+    throw new ConfigError(`kbc.name is ${JSON.stringify(name)}, expected cc_kbc or offline_fs_kbc`);
+  }
+  // Upstream's default is an empty one.
+  const url = kbc["url"] === "" ? undefined : text("kbc.url", kbc["url"]);
+  if (url !== undefined && !(URL.canParse(url) && /^https?:$/u.test(new URL(url).protocol))) {
+    throw new ConfigError("kbc.url is not a URL http://… or https://…");
+  }
+  const cert = kbc["kbs_cert"] === "" ? undefined : text("kbc.kbs_cert", kbc["kbs_cert"]);
+  return { name, ...(url === undefined ? {} : { url }), ...(cert === undefined ? {} : { cert }) };
 }
 
 function parseImage(value: unknown): ImageSettings {

@@ -1,12 +1,21 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { componentLog, ImagePullService, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import {
+  componentLog,
+  GetResourceService,
+  ImagePullService,
+  parseKernelCommandLine,
+  Tracer,
+  traceWanted,
+} from "@nacre/protocols";
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { listen, parseAddress } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
 import { parseOptions } from "./options.ts";
+import { openResources } from "./resource/open-resources.ts";
+import { resourceService } from "./resource/resource-service.ts";
 import { VERSION } from "./version.ts";
 
 /** The unpack thread's entry: beside the bundle in the guest, in its package otherwise. */
@@ -41,6 +50,7 @@ async function main(): Promise<void> {
     ImagePullService,
     imageService(async () => (await pullerLoaded.promise)(), log, tracer),
   );
+  server.addService(GetResourceService, resourceService(openResources(config, process.env), log));
 
   const address = parseAddress(config.socket);
   if (address.scheme === "unix" && !address.path.startsWith("@")) {

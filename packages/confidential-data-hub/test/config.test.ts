@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { configFromKernel, ConfigError, DEFAULT_SOCKET, DEFAULT_WORK_DIR, parseConfig } from "../src/index.ts";
+import {
+  configFromKernel,
+  ConfigError,
+  DEFAULT_AGENT_SOCKET,
+  DEFAULT_SOCKET,
+  DEFAULT_WORK_DIR,
+  parseConfig,
+} from "../src/index.ts";
 import { filePath } from "../src/config.ts";
 import { parseToml } from "../src/load-config.ts";
 
@@ -7,6 +14,7 @@ describe("parseConfig", () => {
   it("has defaults for everything", () => {
     expect(parseConfig({})).toEqual({
       socket: DEFAULT_SOCKET,
+      agentSocket: DEFAULT_AGENT_SOCKET,
       logLevel: "info",
       image: { workDir: DEFAULT_WORK_DIR, concurrentDownloads: 3, extraRoots: [] },
     });
@@ -17,6 +25,10 @@ describe("parseConfig", () => {
       socket = "unix:///run/x.sock"
       [kbc]
       name = "cc_kbc"
+      url = "https://broker.test:8080"
+      kbs_cert = "PEM of a broker"
+      [aa]
+      aa_socket = "unix:///run/aa.sock"
       [log]
       level = "debug"
       [image]
@@ -31,6 +43,8 @@ describe("parseConfig", () => {
     `;
     expect(parseConfig(await parseToml("x", text))).toEqual({
       socket: "unix:///run/x.sock",
+      agentSocket: "unix:///run/aa.sock",
+      kbc: { name: "cc_kbc", url: "https://broker.test:8080", cert: "PEM of a broker" },
       logLevel: "debug",
       image: {
         workDir: "/w",
@@ -50,6 +64,11 @@ describe("parseConfig", () => {
     [[], "configuration is not a table"],
     [{ sockets: "x" }, "configuration has the unknown key sockets"],
     [{ socket: 1 }, "socket is not a text"],
+    [{ kbc: {} }, "kbc.name is undefined, expected cc_kbc or offline_fs_kbc"],
+    [{ kbc: { name: "sev" } }, 'kbc.name is "sev"'],
+    [{ kbc: { name: "cc_kbc", url: "broker:8080" } }, "kbc.url is not a URL"],
+    [{ kbc: { name: "cc_kbc", cert: "PEM" } }, "[kbc] has the unknown key cert"],
+    [{ aa: { socket: "x" } }, "[aa] has the unknown key socket"],
     [{ log: { level: "loud" } }, 'log.level is "loud"'],
     [{ image: { workdir: "/x" } }, "[image] has the unknown key workdir"],
     [{ image: { max_concurrent_layer_downloads_per_image: 0 } }, "is not a number from 1 to 64"],
@@ -74,6 +93,18 @@ describe("parseConfig", () => {
 });
 
 describe("configFromKernel", () => {
+  it("takes the broker, which upstream's default has without an address", () => {
+    expect(configFromKernel("agent.aa_kbc_params=cc_kbc::http://b.test:1").kbc).toEqual({
+      name: "cc_kbc",
+      url: "http://b.test:1",
+    });
+    expect(configFromKernel("agent.aa_kbc_params=offline_fs_kbc::").kbc).toEqual({ name: "offline_fs_kbc" });
+    expect(configFromKernel("quiet").kbc).toBeUndefined();
+    for (const params of ["cc_kbc", "cc_kbc::http://b::c", "a::b"]) {
+      expect(() => configFromKernel(`agent.aa_kbc_params=${params}`)).toThrow(ConfigError);
+    }
+  });
+
   it("takes the credentials' place and nothing inside quotes", () => {
     expect(configFromKernel("quiet agent.image_registry_auth=file:///a.json").image.credentialsUri).toBe(
       "file:///a.json",

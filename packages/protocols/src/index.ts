@@ -18,7 +18,14 @@ export type * as grpc from "./gen/grpc.ts";
 export type * as hypervisor from "./gen/hypervisor.ts";
 export type * as image from "./gen/image.ts";
 export type * as protobuf from "./gen/protobuf.ts";
-export { AgentService, AttestationAgentService, Health, Hypervisor, ImagePullService } from "./gen/services.ts";
+export {
+  AgentService,
+  AttestationAgentService,
+  GetResourceService,
+  Health,
+  Hypervisor,
+  ImagePullService,
+} from "./gen/services.ts";
 export type * as types from "./gen/types.ts";
 export type { Init } from "./init.ts";
 export { type KernelCommandLine, type KernelParameter, parseKernelCommandLine } from "./kernel-command-line.ts";

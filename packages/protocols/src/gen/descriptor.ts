@@ -3,6 +3,12 @@
 import type { EnumRow, FieldRow, MethodRow } from "../descriptor.ts";
 
 export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
+  "api.GetResourceRequest": [
+    [1,"ResourcePath","string"],
+  ],
+  "api.GetResourceResponse": [
+    [1,"Resource","bytes"],
+  ],
   "api.ImagePullRequest": [
     [1,"image_url","string"],
     [2,"bundle_path","string"],
@@ -673,6 +679,9 @@ export const enums: Readonly<Record<string, EnumRow>> = {
 };
 
 export const services: Readonly<Record<string, readonly MethodRow[]>> = {
+  "api.GetResourceService": [
+    ["GetResource","api.GetResourceRequest","api.GetResourceResponse"],
+  ],
   "api.ImagePullService": [
     ["PullImage","api.ImagePullRequest","api.ImagePullResponse"],
   ],

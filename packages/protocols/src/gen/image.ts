@@ -1,5 +1,15 @@
 // Generated from protos/ by scripts/generate.ts (make generate). Do not edit.
 
+/** `api.GetResourceRequest` */
+export interface GetResourceRequest {
+  ResourcePath: string;
+}
+
+/** `api.GetResourceResponse` */
+export interface GetResourceResponse {
+  Resource: Uint8Array;
+}
+
 /** `api.ImagePullRequest` */
 export interface ImagePullRequest {
   image_url: string;

@@ -8,6 +8,14 @@ import type * as image from "./image.ts";
 import type * as protobuf from "./protobuf.ts";
 import type * as types from "./types.ts";
 
+/** `api.GetResourceService` */
+export const GetResourceService: {
+  readonly name: "api.GetResourceService";
+  readonly methods: {
+    readonly GetResource: MethodDescriptor<image.GetResourceRequest, image.GetResourceResponse>;
+  };
+} = serviceDescriptor("api.GetResourceService");
+
 /** `api.ImagePullService` */
 export const ImagePullService: {
   readonly name: "api.ImagePullService";
