@@ -418,7 +418,8 @@ path_maskable(container, path) if {
 }
 
 path_maskable(container, path) if {
-	path in container.further_masked_paths
+	some expected in container.further_masked_paths
+	matches(expected, path)
 }
 
 sysctls_allowed(container, sysctls) if {
@@ -577,6 +578,12 @@ CloseStdinRequest if {
 stdin_allowed if {
 	asked_container.stdin
 	input.exec_id == input.container_id
+}
+
+stdin_allowed if {
+	policy_data.pod.exec_stdin
+	input.exec_id != input.container_id
+	lives
 }
 
 # What is not allowed is read all the same and thrown away: a process must not stop at a full pipe.

@@ -16,6 +16,8 @@ export interface PolicyData {
     readonly files: readonly PolicyText[];
     /** Commands that may be run in any container. */
     readonly exec: ReadonlyArray<readonly string[]>;
+    /** Whether the host may write to what is run in containers beside their own process. */
+    readonly exec_stdin: boolean;
     /** Whether the host may read what containers write. */
     readonly logs: boolean;
     /** Signals that any process may be sent. */
@@ -40,7 +42,7 @@ export interface PolicyPlace {
   /** Storages beside that of the image; all must be there. */
   readonly storages: readonly PolicyStorage[];
   readonly masked_paths: readonly string[];
-  readonly further_masked_paths: readonly string[];
+  readonly further_masked_paths: readonly PolicyText[];
   readonly readonly_paths: readonly string[];
   readonly sysctls: Readonly<Record<string, string>>;
   readonly further_sysctls: Readonly<Record<string, string>>;

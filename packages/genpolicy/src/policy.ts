@@ -19,6 +19,8 @@ import { copied, copiedPaths, mountSourcePattern, type VolumeMount, volumeStorag
 export interface PolicyOptions {
   /** Commands that may be run in any container. */
   readonly exec?: ReadonlyArray<readonly string[]>;
+  /** Whether the host may write to such commands. */
+  readonly execStdin?: boolean;
   /** Whether the host may read what containers write. */
   readonly logs?: boolean;
 }
@@ -40,6 +42,7 @@ export function podPolicy(pod: Pod, options: PolicyOptions = {}): PolicyData {
       env: [...pod.clusterEnv, ...(exec.length > 0 ? ["TERM=xterm"] : [])],
       files: files(pod),
       exec,
+      exec_stdin: options.execStdin ?? false,
       logs: options.logs ?? false,
       signals: [SIGKILL, SIGTERM],
     },

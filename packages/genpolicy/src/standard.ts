@@ -1,4 +1,5 @@
 import type { PolicyMount } from "./policy-data.ts";
+import type { PolicyText } from "./template.ts";
 
 const PROC: PolicyMount = mount("/proc", "proc", ["nosuid", "noexec", "nodev"]);
 const DEV: PolicyMount = mount("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]);
@@ -43,7 +44,11 @@ export const MASKED: readonly string[] = [
   "/proc/scsi",
   "/sys/firmware",
 ];
-export const FURTHER_MASKED: readonly string[] = ["/proc/interrupts", "/sys/devices/virtual/powercap"];
+export const FURTHER_MASKED: readonly PolicyText[] = [
+  "/proc/interrupts",
+  "/sys/devices/virtual/powercap",
+  { pattern: "/sys/devices/system/cpu/cpu[0-9]{1,4}/thermal_throttle" },
+];
 export const READONLY: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** What containerd 2 gives every sandbox. */

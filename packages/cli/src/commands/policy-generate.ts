@@ -43,6 +43,7 @@ Exit status 1 when no policy was made.`,
   flags: {
     output: { type: "string", short: "o", value: "FILE", help: "write the policy there instead of to standard output" },
     "exec-allow": EXEC_ALLOW,
+    "exec-stdin": { type: "boolean", help: "let the host write to what is run in containers, as kubectl exec -i does" },
     "log-allow": { type: "boolean", help: "let the host read what containers write, and their termination messages" },
     namespace: { type: "string", short: "n", value: "NAME", help: "where the manifest names none; default: default" },
     workload: { type: "string", value: "[KIND/]NAME", help: "which one, where MANIFEST has several that make pods" },
@@ -67,6 +68,7 @@ Exit status 1 when no policy was made.`,
       namespace: flags.namespace ?? "default",
       workload: flags.workload,
       exec: flags["exec-allow"].map(parseCommandLine),
+      execStdin: flags["exec-stdin"],
       logs: flags["log-allow"],
     });
     noteGenerated(context, generated);
