@@ -25,6 +25,8 @@ await build({
   conditions: ["source"],
   // Not a module of the language; loaded by those who debug a daemon.
   external: ["ws"],
+  // Packages in the older form of modules ask for Node's own by this name, which a module does not have.
+  banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
   legalComments: "none",
   logLevel: "warning",
 });
