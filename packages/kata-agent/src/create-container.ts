@@ -105,7 +105,7 @@ export class ContainerCreator {
     await containers.remove(id, { timeoutMs });
     const record = this.#known.get(id);
     if (record === undefined) return;
-    await this.#release(id, record.storages);
+    await this.#release(id, record.storages, { served: true });
     this.#known.delete(id);
     await this.#forget(id);
   }
@@ -179,8 +179,8 @@ export class ContainerCreator {
     return { ipc, uts, pid: sandbox.pidNamespace.path };
   }
 
-  async #release(id: string, mountPoints: readonly string[]): Promise<void> {
-    await this.#options.storages.releaseAll(mountPoints);
+  async #release(id: string, mountPoints: readonly string[], { served = false } = {}): Promise<void> {
+    await this.#options.storages.releaseAll(mountPoints, { served });
     this.#leftovers.add(id);
     await this.#sweep(id);
   }

@@ -18,6 +18,7 @@ import type { StorageDriver, StorageMessage, Undo } from "./storage.ts";
 export class EphemeralDriver implements StorageDriver {
   readonly name = "ephemeral";
   readonly shareable = true;
+  readonly outlivesContainers = true;
   readonly #syscalls: Syscalls;
 
   constructor(syscalls: Syscalls) {

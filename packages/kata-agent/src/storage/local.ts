@@ -17,6 +17,7 @@ const DEFAULT_MODE = 0o755;
 export class LocalDriver implements StorageDriver {
   readonly name = "local";
   readonly shareable = true;
+  readonly outlivesContainers = true;
   readonly #syscalls: Syscalls;
 
   constructor(syscalls: Syscalls) {

@@ -7,8 +7,11 @@ interface Entry {
   /** What the storage was made of; another message for the same mount point must be equal. */
   readonly identity: string;
   readonly undo: Undo;
-  /** Stays until the sandbox ends (`shared` of the message). */
+  /** Stays until the sandbox ends, without users, too (`shared` of the message). */
   readonly keep: boolean;
+  /** The same once it has served a container to its end. */
+  readonly outlives: boolean;
+  served: boolean;
   users: number;
 }
 
@@ -51,14 +54,20 @@ export class StorageRegistry {
     return added;
   }
 
-  /** Takes one user away from each mount point, last made first. Failures are logged: the caller is on its way out. */
-  async releaseAll(mountPoints: readonly string[]): Promise<void> {
-    for (const mountPoint of mountPoints.toReversed()) await this.#release(mountPoint, false);
+  /**
+   * Takes one user away from each mount point, last made first: of a container that could not be made, or of one that has
+   * `served` its time. Failures are logged: the caller is on its way out.
+   */
+  async releaseAll(
+    mountPoints: readonly string[],
+    { served = false }: { readonly served?: boolean } = {},
+  ): Promise<void> {
+    for (const mountPoint of mountPoints.toReversed()) await this.#release(mountPoint, served ? "served" : "failed");
   }
 
   /** Undoes everything, whoever uses it. */
   async clear(): Promise<void> {
-    for (const mountPoint of [...this.#entries.keys()].toReversed()) await this.#release(mountPoint, true);
+    for (const mountPoint of [...this.#entries.keys()].toReversed()) await this.#release(mountPoint, "always");
   }
 
   async #add(storage: StorageMessage, context: StorageContext): Promise<void> {
@@ -76,16 +85,25 @@ export class StorageRegistry {
         return;
       }
       const undo = await driver.add(storage, context);
-      this.#entries.set(storage.mount_point, { identity, undo, keep: storage.shared, users: 1 });
+      this.#entries.set(storage.mount_point, {
+        identity,
+        undo,
+        keep: storage.shared,
+        outlives: driver.outlivesContainers ?? false,
+        served: false,
+        users: 1,
+      });
     });
   }
 
-  #release(mountPoint: string, always: boolean): Promise<void> {
+  #release(mountPoint: string, why: "failed" | "served" | "always"): Promise<void> {
     return this.#locked(mountPoint, undefined, async () => {
       const entry = this.#entries.get(mountPoint);
       if (entry === undefined) return;
       entry.users -= 1;
-      if (!always && (entry.users > 0 || entry.keep)) return;
+      entry.served ||= why === "served";
+      const stays = entry.users > 0 || entry.keep || (entry.outlives && entry.served);
+      if (stays && why !== "always") return;
       this.#entries.delete(mountPoint);
       try {
         await entry.undo();

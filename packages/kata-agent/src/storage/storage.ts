@@ -24,6 +24,8 @@ export interface StorageDriver {
   readonly name: string;
   /** More than one container may use one mount point. */
   readonly shareable: boolean;
+  /** What was made for a container that then ran stays until the sandbox ends: a pod's volume outlives its init containers. */
+  readonly outlivesContainers?: boolean;
   /** Refuses at once what the driver would never do; called before the mount point is looked up. */
   check(storage: StorageMessage, context: StorageContext): void;
   add(storage: StorageMessage, context: StorageContext): Promise<Undo>;

@@ -65,6 +65,19 @@ describe("StorageRegistry", () => {
     expect(driver.events).toEqual(["add /a", "undo /a", "add /a"]);
   });
 
+  it("keeps a pod's volume behind a container that has run, and not behind one that was never made", async () => {
+    const driver = new FakeDriver();
+    const registry = new StorageRegistry([Object.assign(driver, { outlivesContainers: true })], log);
+    await registry.releaseAll(await registry.addAll([storage("/a")], context));
+    expect(driver.events).toEqual(["add /a", "undo /a"]);
+    await registry.releaseAll(await registry.addAll([storage("/a")], context), { served: true });
+    // The next one finds it, and its failure takes nothing away.
+    await registry.releaseAll(await registry.addAll([storage("/a")], context));
+    expect(driver.events).toEqual(["add /a", "undo /a", "add /a"]);
+    await registry.clear();
+    expect(driver.events).toEqual(["add /a", "undo /a", "add /a", "undo /a"]);
+  });
+
   it("keeps what the host marks as shared until the end", async () => {
     const driver = new FakeDriver();
     const registry = new StorageRegistry([driver], log);
