@@ -46,13 +46,17 @@ export class Pod {
     this.containers = new ContainerStore(guest.layout.containers);
   }
 
+  get #sandboxFile(): string {
+    return join(this.guest.layout.folder, "sandbox");
+  }
+
   async setPolicy(policy: string, signal?: AbortSignal): Promise<void> {
     await this.#agent.call(SetPolicy, { policy }, { timeoutMs: CALL_TIMEOUT_MS, signal });
   }
 
   /** Makes the sandbox and starts its pause container, once a guest. Resolves with the sandbox's id. */
   async sandbox(signal?: AbortSignal): Promise<string> {
-    const file = join(this.guest.layout.folder, "sandbox");
+    const file = this.#sandboxFile;
     if (existsSync(file)) return readFileSync(file, "utf8");
     const id = randomBytes(32).toString("hex");
     try {
@@ -71,10 +75,16 @@ export class Pod {
     });
     await this.#agent.call(CreateContainer, pause, { timeoutMs: CALL_TIMEOUT_MS, signal });
     await this.#agent.call(StartContainer, { container_id: id }, { timeoutMs: CALL_TIMEOUT_MS, signal });
+    this.hasSandbox(id);
+    return id;
+  }
+
+  /** Remembers a sandbox that was made, for the commands that come later. */
+  hasSandbox(id: string): void {
+    const file = this.#sandboxFile;
     // Whoever sees the file reads all of it.
     writeFileSync(`${file}.new`, id, { mode: 0o600 });
     renameSync(`${file}.new`, file);
-    return id;
   }
 
   /** Pulls the image in the guest and creates the container; its process waits for {@link start}. */
@@ -84,10 +94,19 @@ export class Pod {
   ): Promise<ContainerRecord> {
     const sandboxId = await this.sandbox(signal);
     const id = randomBytes(32).toString("hex");
+    return await this.make({ name, image, id }, containerRequest({ id, sandboxId, name, image, process }), signal);
+  }
+
+  /** Creates a container by this very request, under a name. */
+  async make(
+    { name, image, id }: Pick<ContainerRecord, "name" | "image" | "id">,
+    request: Init<grpc.CreateContainerRequest>,
+    signal?: AbortSignal,
+  ): Promise<ContainerRecord> {
+    const process = request.OCI?.Process ?? {};
     const record: ContainerRecord = { name, id, image, created: new Date().toISOString(), process };
     this.containers.add(record);
     try {
-      const request = containerRequest({ id, sandboxId, name, image, process });
       await this.#agent.call(CreateContainer, request, { timeoutMs: CREATE_TIMEOUT_MS, signal });
     } catch (error) {
       this.containers.remove(name);
@@ -116,8 +135,8 @@ export class Pod {
   }
 
   /** Passes a signal on. A process that is gone needs none. */
-  async signal(ids: ProcessIds, signal: Interrupt | "SIGKILL"): Promise<void> {
-    const number = signal === "SIGKILL" ? SIGKILL : SIGNAL_NUMBERS[signal];
+  async signal(ids: ProcessIds, signal: Interrupt | "SIGKILL" | number): Promise<void> {
+    const number = typeof signal === "number" ? signal : signal === "SIGKILL" ? SIGKILL : SIGNAL_NUMBERS[signal];
     await this.#agent
       .call(SignalProcess, { ...ids, signal: number }, { timeoutMs: CALL_TIMEOUT_MS })
       .catch(() => undefined);

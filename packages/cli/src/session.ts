@@ -57,7 +57,7 @@ export async function session(
 }
 
 /** Keeps what is written to it. */
-class Capture extends Writable {
+export class Capture extends Writable {
   readonly #chunks: Uint8Array[] = [];
   #length = 0;
   truncated = false;

@@ -12,15 +12,21 @@ import { session } from "../session.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { screenOf } from "../terminal.ts";
 import { startNoted } from "./guest-start.ts";
+import { checkRunArguments, POD_FLAGS, runPod } from "./run-pod.ts";
 
 export const run: Command = command({
   name: "run",
-  usage: "IMAGE [-- COMMAND [ARG...]]",
+  usage: "IMAGE [-- COMMAND [ARG...]] | -f MANIFEST",
   summary: "Pull an image inside a guest and run a container of it",
   details: `
 Without a guest one is started, and goes on afterwards. The image's Entrypoint, Env, WorkingDir and User hold; COMMAND
-takes the place of its Cmd. A name such as myregistry:5000/app is pulled over TLS; see nacre guest start --help.`,
-  arity: { min: 1, max: 1, rest: true },
+takes the place of its Cmd. A name such as myregistry:5000/app is pulled over TLS; see nacre guest start --help.
+
+With -f it is the pod of a manifest, under the policy that nacre policy generate makes of it, in a guest of its own that has
+the policy in its initdata and ends with the pod. Init containers run one after the other, then all others at once, until
+the last has ended; none is started again, and probes and hooks are not run. The status is the first that is not 0. gateway
+in --mirror is this machine, where the images are also looked up.`,
+  arity: { min: 0, max: 1, rest: true },
   flags: {
     guest: { type: "string", value: "GUEST", help: "which guest; default: the only one, or a new one" },
     name: { type: "string", value: "NAME", help: "name of the container; default: made up" },
@@ -36,8 +42,15 @@ takes the place of its Cmd. A name such as myregistry:5000/app is pulled over TL
       help: "do not wait; its output is read by nobody, and stops it when it is long",
     },
     rm: { type: "boolean", help: "remove the container when it has ended" },
+    ...POD_FLAGS,
   },
-  async run({ args: [image = ""], rest, flags }, context) {
+  async run({ args, rest, flags }, context) {
+    checkRunArguments(args, rest, flags);
+    if (flags.file.length > 0) {
+      await sweepAbandoned(context);
+      return await runPod(flags, context);
+    }
+    const [image = ""] = args;
     const { signal } = context.interrupts;
     await sweepAbandoned(context);
     const guest = await guestForRun(flags.guest, context);

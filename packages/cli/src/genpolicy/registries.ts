@@ -5,6 +5,8 @@ import { NacreError } from "../error.ts";
 import type { GuestRegistries } from "../guest-registries.ts";
 import { readInput } from "../input-file.ts";
 
+const LOCAL = "127.0.0.1";
+
 /** How registries are reached, as the command line says it. */
 export interface RegistryFlags {
   readonly mirror: readonly string[];
@@ -21,8 +23,10 @@ export async function registriesOf(flags: RegistryFlags, context: Pick<Context, 
     if (prefix === undefined || location === undefined) {
       throw new NacreError("usage", `--mirror: expected NAME=PLACE, got ${JSON.stringify(text)}`);
     }
-    // What is said of a place's transport is said of it under either name.
     const [host = ""] = location.split("/", 1);
+    // What guests call the gateway is this machine, and speaks plain HTTP to them.
+    if (/^gateway(?::|$)/u.test(host)) return { prefix, location: location.replace("gateway", LOCAL), insecure: true };
+    // What is said of a place's transport is said of it under either name.
     return { prefix, location, insecure: insecure.has(host) || insecure.has(location) };
   });
   const rules = [...mirrors, ...[...insecure].map((prefix) => ({ prefix, insecure: true }))];

@@ -53,7 +53,7 @@ export function pauseRequests(pod: Pod, host: PodHost): ContainerRequests {
       OCI: {
         Version: "1.0.2-dev",
         Annotations: annotations,
-        Process: { Args: ["/pause"], Cwd: "/", User: {}, NoNewPrivileges: true, OOMScoreAdj: -998n },
+        Process: { Args: ["/pause"], Cwd: "/", User: {}, NoNewPrivileges: true },
         Hostname: host.facts.hostname,
         Root: { Path: rootPath(id), Readonly: true },
         Mounts: [
