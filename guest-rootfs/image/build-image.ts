@@ -55,7 +55,8 @@ export async function buildImage(folder: string, options: ImageOptions): Promise
   const extensions = await buildExtensions(work, options);
   const entries = rootEntries(options, kernel, extensions);
   const root = await buildRoot(join(work, "base"), options, kernel, entries);
-  const boot = bootParts(kernel, sources, root, kernelCommandLine(sources.arch, root.params, baker.commandLine));
+  const booted = { arch: sources.arch, flavour, root: root.params };
+  const boot = bootParts(kernel, sources, root, kernelCommandLine(booted, baker.commandLine));
 
   const files = new ImageFolder(folder);
   const image: ImageFile = {

@@ -68,6 +68,7 @@ or with --json a JSON object for each on standard output.`,
     const { qemu, flavour, accel, bridge } = flags;
     const { kind = "simulated", ...ofMachines } = qemuOptions({
       qemu,
+      ovmf: false,
       flavour,
       accel,
       bridge,

@@ -5,7 +5,8 @@ import { type Accelerator, type Bridge, BRIDGES } from "../guest/plan.ts";
 import { wholeNumber } from "./guest-flags.ts";
 
 interface QemuFlags {
-  readonly qemu: Flag & { readonly type: "boolean" };
+  readonly qemu: Switch;
+  readonly ovmf: Switch;
   readonly flavour: One;
   readonly image: One;
   readonly cpus: One;
@@ -13,11 +14,13 @@ interface QemuFlags {
   readonly bridge: One;
   readonly extension: Flag & { readonly type: "string"; readonly multiple: true };
 }
+type Switch = Flag & { readonly type: "boolean" };
 type One = Flag & { readonly type: "string"; readonly multiple?: false };
 
 /** Flags of commands that start guests, about virtual machines. */
 export const QEMU_FLAGS: QemuFlags = {
   qemu: { type: "boolean", help: "a virtual machine instead of namespaces" },
+  ovmf: { type: "boolean", help: "with --qemu: firmware boots the guest and measures that into a TPM" },
   flavour: { type: "string", value: "NAME", help: "with --qemu: devkit (default), kata or strict" },
   image: { type: "string", value: "DIR", help: "with --qemu: the image's folder; default: what make rootfs built" },
   cpus: { type: "string", value: "N", help: "processors; default: as many as the machine has, 2 with --qemu" },
@@ -33,6 +36,7 @@ export const QEMU_FLAGS: QemuFlags = {
 /** What was given of {@link QEMU_FLAGS}. */
 export interface GivenQemuFlags {
   readonly qemu: boolean;
+  readonly ovmf: boolean;
   readonly flavour: string | undefined;
   readonly image: string | undefined;
   readonly cpus: string | undefined;
@@ -46,6 +50,7 @@ export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
   const { flavour, image, cpus, accel, bridge } = flags;
   return {
     ...(flags.qemu ? { kind: "qemu" } : {}),
+    ...(flags.ovmf ? { ovmf: true } : {}),
     ...(flavour === undefined ? {} : { flavour }),
     ...(flags.extension.length === 0 ? {} : { extensions: flags.extension }),
     ...(image === undefined ? {} : { image }),

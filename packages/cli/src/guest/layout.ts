@@ -20,6 +20,9 @@ export interface GuestLayout {
   /** Sockets `PORT.sock`; the guest sees the folder as /run/vsock. */
   readonly vsock: string;
   readonly hybridSocket: string;
+  /** What a measured boot's firmware remembers, and its TPM. */
+  readonly firmwareVariables: string;
+  readonly tpm: string;
   /** Where QEMU reaches the process that is its vsock device. */
   readonly vsockDevice: string;
   /** Contents of extra files. */
@@ -64,6 +67,8 @@ export function guestLayout(root: string, id: string): GuestLayout {
     log: join(folder, "guest.log"),
     vsock: join(folder, "vsock"),
     hybridSocket: join(folder, "hybrid.sock"),
+    firmwareVariables: join(folder, "firmware-variables.fd"),
+    tpm: join(folder, "tpm"),
     vsockDevice: join(folder, "vsock-device.sock"),
     files: join(folder, "files"),
     initdata: join(folder, "initdata.img"),

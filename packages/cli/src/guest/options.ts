@@ -69,6 +69,11 @@ export interface StartGuestOptions {
   readonly flavour?: string;
   /** QEMU guests only: extensions of the image that the guest has. Default: none. */
   readonly extensions?: readonly string[];
+  /**
+   * QEMU guests only: OVMF boots the unified kernel image and measures it into a TPM of the guest's own. Kernel parameters
+   * and extensions are then measured, too. Default: QEMU boots the kernel, and nothing is measured.
+   */
+  readonly ovmf?: boolean;
   /** QEMU guests only. Default: KVM where it works, else emulation. */
   readonly accelerator?: Accelerator;
   /** QEMU guests only: how this machine reaches the guest. Default: what the machine has. */
@@ -93,7 +98,7 @@ const MAX_COMMAND_LINE = 2048;
 
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
-  simulated: ["image", "flavour", "accelerator", "bridge", "extensions"],
+  simulated: ["image", "flavour", "accelerator", "bridge", "extensions", "ovmf"],
   qemu: ["files", "tree", "daemons"],
 };
 

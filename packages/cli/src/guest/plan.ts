@@ -28,11 +28,14 @@ export interface SimulatedPlan extends CommonPlan {
 /** A virtual machine. Paths are absolute. */
 export interface QemuPlan extends CommonPlan {
   readonly kind: "qemu";
+  /** Whether firmware boots it, which measures the boot: then the kernel is a unified image. */
+  readonly ovmf: boolean;
   readonly kernel: string;
   readonly initramfs: string | undefined;
   /** Raw, read-only. */
   readonly disk: string;
-  readonly commandLine: string;
+  /** Undefined: the unified image's own. */
+  readonly commandLine: string | undefined;
   readonly memoryBytes: number;
   readonly cpus: number;
   /** Further measured disks, by their serial numbers. */

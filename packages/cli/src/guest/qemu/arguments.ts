@@ -12,6 +12,15 @@ export type VsockDevice =
 /** How QEMU emulates several processors: each in a thread of its own, or one after the other in one. */
 export type EmulatorThreads = "multi" | "single";
 
+/** Firmware that measures a boot, and what it measures into. */
+export interface Firmware {
+  readonly code: string;
+  /** Written by the firmware; this machine's own. */
+  readonly variables: string;
+  /** Descriptor of a connected socket to the emulated TPM's control channel. */
+  readonly tpmFd: number;
+}
+
 /** A virtual machine, with everything that is chosen for it. Paths are absolute. */
 export interface Machine {
   readonly name: string;
@@ -20,9 +29,13 @@ export interface Machine {
   readonly threads: EmulatorThreads;
   readonly cpus: number;
   readonly memoryBytes: number;
+  /** Of a machine with firmware: a unified kernel image. */
   readonly kernel: string;
   readonly initramfs: string | undefined;
-  readonly commandLine: string;
+  /** Undefined: the one in the unified kernel image. */
+  readonly commandLine: string | undefined;
+  /** Undefined: QEMU boots the kernel itself. */
+  readonly firmware: Firmware | undefined;
   readonly disk: string;
   /** Further read-only disks, by their serial numbers; the root is the first disk in any case. */
   readonly readOnlyDisks: readonly { readonly serial: string; readonly path: string }[];
@@ -65,10 +78,11 @@ export function qemuArguments(machine: Machine): readonly string[] {
     ["-m", `${mebibytes}M`],
     // Another process reads and writes the queues of its device in the guest's memory.
     ["-object", json({ "qom-type": "memory-backend-memfd", id: "memory", size: mebibytes * MEBIBYTE, share: true })],
-    ["-machine", ["q35", "memory-backend=memory", ...WITHOUT].join(",")],
+    ["-machine", ["q35", "memory-backend=memory", ...WITHOUT, ...(machine.firmware ? FLASH : [])].join(",")],
+    ...firmware(machine.firmware),
     ["-kernel", machine.kernel],
     ...(machine.initramfs === undefined ? [] : [["-initrd", machine.initramfs] as const]),
-    ["-append", accelerator === "tcg" ? `${machine.commandLine} ${EMULATED_CLOCK}` : machine.commandLine],
+    ...append(machine),
     ["-chardev", `file,id=console,path=${escape(machine.console)},append=on`],
     ["-serial", "chardev:console"],
     ["-chardev", `socket,id=qmp,fd=${machine.qmpFd}`],
@@ -81,10 +95,36 @@ export function qemuArguments(machine: Machine): readonly string[] {
   return options.flatMap((option) => option.filter((part) => part !== undefined));
 }
 
-function disk(serial: string, path: string): readonly Option[] {
-  const file = { driver: "file", filename: path, "read-only": true };
+/** What firmware measures is what was asked for, whatever runs its instructions. */
+function append({ commandLine, firmware: measured, accelerator }: Machine): readonly Option[] {
+  if (commandLine === undefined) return [];
+  const isTold = accelerator === "tcg" && measured === undefined;
+  return [["-append", isTold ? `${commandLine} ${EMULATED_CLOCK}` : commandLine]];
+}
+
+/** The firmware's code and its variables, in the two flash chips. */
+const FLASH: readonly string[] = ["pflash0=firmware", "pflash1=variables"];
+
+function firmware(machine: Firmware | undefined): readonly Option[] {
+  if (machine === undefined) return [];
+  const { code, variables, tpmFd } = machine;
   return [
-    ["-blockdev", json({ driver: "raw", "node-name": serial, "read-only": true, file })],
+    ["-blockdev", rawFile("firmware", code, true)],
+    ["-blockdev", rawFile("variables", variables, false)],
+    ["-chardev", `socket,id=tpm,fd=${tpmFd}`],
+    ["-tpmdev", "emulator,id=tpm,chardev=tpm"],
+    ["-device", json({ driver: "tpm-crb", tpmdev: "tpm" })],
+  ];
+}
+
+function rawFile(name: string, filename: string, readOnly: boolean): string {
+  const file = { driver: "file", filename, "read-only": readOnly };
+  return json({ driver: "raw", "node-name": name, "read-only": readOnly, file });
+}
+
+function disk(serial: string, path: string): readonly Option[] {
+  return [
+    ["-blockdev", rawFile(serial, path, true)],
     ["-device", json({ driver: "virtio-blk-pci-non-transitional", drive: serial, serial })],
   ];
 }

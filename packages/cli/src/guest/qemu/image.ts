@@ -12,6 +12,8 @@ export interface GuestImage {
   readonly kernel: string;
   /** Undefined where the kernel opens the root itself. */
   readonly initramfs: string | undefined;
+  /** Kernel, initramfs and command line as one EFI program, which firmware boots and measures. */
+  readonly unifiedKernelImage: string | undefined;
   /** Raw: the root on its first partition, its hash tree on the second. */
   readonly disk: string;
   /** What the kernel needs to open this root; the host appends the agent's parameters. */
@@ -48,7 +50,7 @@ export function readImage(folder: string): GuestImage {
     throw new NacreError("environment", `the guest's image ${folder} is missing: run \`make rootfs\``);
   }
   const image = parseImage(readFileSync(file, "utf8"), resolve(folder));
-  for (const path of [image.kernel, image.initramfs, image.disk]) {
+  for (const path of [image.kernel, image.initramfs, image.unifiedKernelImage, image.disk]) {
     if (path !== undefined && !existsSync(path)) throw new NacreError("input", `${file}: expected a file ${path}`);
   }
   return image;
@@ -70,11 +72,14 @@ export function parseImage(text: string, folder: string): GuestImage {
     }
     return value;
   };
+  const optionalFile = (key: string): string | undefined =>
+    fields[key] === undefined ? undefined : file(key, string(key));
   return {
     flavour: string("flavour"),
     arch: string("arch"),
     kernel: file("kernel", string("kernel")),
-    initramfs: fields["initramfs"] === undefined ? undefined : file("initramfs", string("initramfs")),
+    initramfs: optionalFile("initramfs"),
+    unifiedKernelImage: optionalFile("unifiedKernelImage"),
     disk: file("disk", string("disk")),
     commandLine: string("commandLine"),
     extensions: parseExtensions(fields["extensions"] ?? {}, file),

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 
 import { NacreError } from "../../error.ts";
 import { joinCgroups } from "../cgroups.ts";
+import type { ProcessIdentity } from "../identity.ts";
 import type { GuestLayout } from "../layout.ts";
 import type { Supervision } from "../supervised-guest.ts";
 import type { VsockDevice } from "./arguments.ts";
@@ -21,6 +22,8 @@ export interface OpenVsock {
   readonly connection: Duplex | "ignore" | "pipe";
   /** Told this side's end of a pipe there. */
   attach(end: Duplex | null): void;
+  /** Processes that it consists of; they are written down already. */
+  readonly helpers: readonly ProcessIdentity[];
   /** Settles only where a process that the guest needs has ended. */
   readonly ended: Promise<string>;
   close(): Promise<void>;
@@ -36,18 +39,21 @@ export async function openVsock(supervision: Supervision, provider: VsockProvide
       device: { kind: "vhost", cid },
       connection: "ignore",
       attach: () => {},
+      helpers: [],
       ended: new Promise(() => {}),
       close: () => multiplexer.close(),
     };
   }
   if (provider.kind === "serial") return await openSerial(layout, signal);
   const { process, connection } = await startDeviceProcess(provider.program, layout, logFd, signal);
-  record({ helpers: [process.identity] });
+  const helpers = [process.identity];
+  record({ helpers });
   await joinGuest(layout, process);
   return {
     device: { kind: "vhost-user", fd: VSOCK_FD },
     connection,
     attach: () => {},
+    helpers,
     ended: process.ended.then((how) => `the end of its vsock device, ${how},`),
     close: async () => {
       process.child.kill("SIGKILL");
@@ -67,6 +73,7 @@ async function openSerial({ hybridSocket }: GuestLayout, signal: AbortSignal): P
     attach: (end) => {
       if (end !== null) bridge.resolve(BridgeHost.open(end, signal));
     },
+    helpers: [],
     ended: new Promise(() => {}),
     close: async () => {
       await multiplexer.close();

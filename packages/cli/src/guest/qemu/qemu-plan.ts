@@ -21,6 +21,9 @@ const DEFAULT_CPUS = 2;
 const DEFAULT_START_TIMEOUT_MS = 180_000;
 /** The agent's own limit for the start of a component, six seconds, is for a processor; a later parameter overrides it. */
 const LAUNCH_TIMEOUT = "agent.launch_process_timeout=60";
+/** Of a boot that is measured. */
+const MEASURED_PARAMETERS =
+  "kernel parameters of this machine's are measured: registers 9 and 12 are not those of launch-values.json";
 
 /** What a virtual machine is made from; its files are written into the guest's folder. */
 export async function qemuPlan(
@@ -31,22 +34,19 @@ export async function qemuPlan(
   const image = readImage(options.image === undefined ? defaultImage(options.flavour) : resolve(options.image));
   const extensions = (options.extensions ?? []).map((name) => ({ name, ...extensionOf(image, name) }));
   const bridge = options.bridge ?? defaultBridge(image);
-  const line = commandLine([
-    image.commandLine,
-    LAUNCH_TIMEOUT,
+  const boot = bootOf(image, options.ovmf ?? false, [
     ...bridgeParameters(image, bridge),
     ...extensions.map(({ name, verityParams }) => `kata.extension.${name}.verity_params=${verityParams}`),
     ...(options.kernelParameters ?? []),
   ]);
-  writeFileSync(layout.commandLine, `${line}\n`, { mode: 0o444 });
+  if (boot.ovmf && boot.commandLine !== undefined) options.onNote?.(MEASURED_PARAMETERS);
+  writeFileSync(layout.commandLine, `${boot.commandLine ?? image.commandLine}\n`, { mode: 0o444 });
   const document = documentFor(image, network, options);
   if (document !== undefined) await writeInitdata(layout.initdata, document);
   return {
     kind: "qemu",
-    kernel: image.kernel,
-    initramfs: image.initramfs,
+    ...boot,
     disk: image.disk,
-    commandLine: line,
     memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     cpus: Math.ceil(options.cpus ?? DEFAULT_CPUS),
     accelerator: options.accelerator,
@@ -72,6 +72,26 @@ function bridgeParameters({ flavour }: GuestImage, bridge: Bridge | undefined): 
   return [BRIDGE_PARAMETER, `agent.server_addr=unix://${BRIDGE_FOLDER}/${AGENT_PORT}.sock`];
 }
 
+/** What the machine is started with; `parameters` are those beside the image's own. */
+function bootOf(
+  image: GuestImage,
+  ovmf: boolean,
+  parameters: readonly string[],
+): Pick<QemuPlan, "ovmf" | "kernel" | "initramfs" | "commandLine"> {
+  const line = (): string => commandLine([image.commandLine, LAUNCH_TIMEOUT, ...parameters]);
+  if (!ovmf) return { ovmf, kernel: image.kernel, initramfs: image.initramfs, commandLine: line() };
+  const { unifiedKernelImage, arch } = image;
+  if (unifiedKernelImage === undefined || arch !== "x86_64") {
+    throw new NacreError(
+      "input",
+      `ovmf: expected an image for x86_64 with a unified kernel image, got one for ${arch}`,
+    );
+  }
+  // A command line of ours takes the place of the measured one: only where there is something to say.
+  const given = parameters.length === 0 ? undefined : line();
+  return { ovmf, kernel: unifiedKernelImage, initramfs: undefined, commandLine: given };
+}
+
 /** Throws `input` for one that the image does not have. */
 function extensionOf(image: GuestImage, name: string): ImageExtension {
   const extension = Object.hasOwn(image.extensions, name) ? image.extensions[name] : undefined;
@@ -93,7 +113,8 @@ function documentFor(
   const asked =
     [options.policy, options.hubConfig].some((value) => value !== undefined) || hasRegistries(options, network);
   if (image.flavour !== DEVKIT && !asked) return undefined;
-  return initdataDocument({ policy: options.policy, hubConfig: hubConfigOf(network, options) });
+  const parts = { policy: options.policy, hubConfig: hubConfigOf(network, options) };
+  return initdataDocument(options.ovmf === true ? { ...parts, algorithm: "sha256" } : parts);
 }
 
 function hasRegistries({ registries = [], extraRoots = [] }: StartGuestOptions, network: GuestNetwork): boolean {

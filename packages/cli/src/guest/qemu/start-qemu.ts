@@ -18,14 +18,17 @@ import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
 import { agentAnswers } from "./agent-ready.ts";
 import { type EmulatorThreads, qemuArguments } from "./arguments.ts";
 import { emulatorHang } from "./emulator-hang.ts";
+import { measuredBoot, type MeasuredBoot } from "./measured-boot.ts";
+import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
 import { QmpClient } from "./qmp.ts";
-import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts";
 import { vsockProvider } from "./vsock-device.ts";
 
 /** Descriptor of QEMU: the first after its standard ones. */
 const QMP_FD = 3;
+/** Longest time to the first program where firmware comes before the kernel; a bound on hanging. */
+const WITH_FIRMWARE_MS = 120_000;
 /** Ends of a machine by the names that QEMU gives them. */
 const SHUTDOWNS: Readonly<Record<string, string>> = {
   "guest-shutdown": "a power-off",
@@ -61,7 +64,7 @@ export async function startQemu(supervision: Supervision, plan: QemuPlan): Promi
   const boot: Boot = { supervision, plan, accelerator, gatewayMac };
   const machine = await powerOn(boot, "multi");
   if (accelerator !== "tcg" || plan.cpus === 1) return await upOf(machine);
-  const symptom = await hangOf(machine, supervision);
+  const symptom = await hangOf(machine, boot);
   if (symptom === undefined) return machine.guest;
   await machine.giveUp();
   say(`QEMU's emulated processors have hung (${symptom}): started again, with one thread for all of them`);
@@ -85,9 +88,13 @@ async function upOf({ up, guest }: PoweredOn): Promise<SupervisedGuest> {
 }
 
 /** Resolves with undefined when it is up, with the symptom where its processors hang. */
-async function hangOf({ up, consoleBegin }: PoweredOn, { state, signal }: Supervision): Promise<string | undefined> {
+async function hangOf({ up, consoleBegin }: PoweredOn, { supervision, plan }: Boot): Promise<string | undefined> {
   const watched = new AbortController();
-  const hang = emulatorHang(state.log, { from: consoleBegin, signal: AbortSignal.any([signal, watched.signal]) });
+  const hang = emulatorHang(supervision.state.log, {
+    from: consoleBegin,
+    signal: AbortSignal.any([supervision.signal, watched.signal]),
+    ...(plan.ovmf ? { kernelMs: WITH_FIRMWARE_MS } : {}),
+  });
   const isUp = up.then(() => undefined);
   try {
     // The watch ends without a symptom where the start is given up, which its way up tells with the reason.
@@ -101,6 +108,7 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   const { supervision, plan, accelerator } = boot;
   const { layout, state, tracer } = supervision;
   const vsock = await openVsock(supervision, vsockProvider(plan.bridge));
+  const measured = plan.ovmf ? await measuredBoot(supervision, vsock.helpers) : undefined;
   await tracer.step("prepare", undefined);
   const argv = qemuArguments({
     name: `nacre-${layout.id}`,
@@ -111,6 +119,7 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
     kernel: plan.kernel,
     initramfs: plan.initramfs,
     commandLine: plan.commandLine,
+    firmware: measured?.firmware,
     disk: plan.disk,
     readOnlyDisks: [
       ...(plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }]),
@@ -122,18 +131,24 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
     network: { tap: layout.interface, mac: guestMac(layout.id) },
   });
   const consoleBegin = statSync(state.log).size;
-  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], vsock);
+  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], vsock, measured);
   let shutdown: string | undefined;
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
     if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
   });
+  // A machine without its vsock device cannot be reached any more, one without its TPM not be believed.
+  const devicesEnded = Promise.race([vsock.ended, ...(measured === undefined ? [] : [measured.ended])]);
   const qemuEnd = qemu.ended.then(async (how) => {
     if (shutdown !== undefined || !FAILED.test(how)) return shutdown ?? how;
-    // QEMU fails where its vsock device ends while the machine is made, and may be known to have ended before that.
-    return await Promise.race([vsock.ended, delay(CAUSE_MS, how, { ref: false })]);
+    // QEMU fails where a device's process ends while the machine is made, and may be known to have ended before that.
+    return await Promise.race([devicesEnded, delay(CAUSE_MS, how, { ref: false })]);
   });
-  // A machine without its vsock device cannot be reached any more.
-  const ended = Promise.race([qemuEnd, vsock.ended]);
+  const ended = Promise.race([qemuEnd, devicesEnded]);
+  const closeDevices = async (): Promise<void> => {
+    await vsock.close();
+    await measured?.close();
+    qmp.close();
+  };
   const givenUp = new AbortController();
   const up = comeUp(boot, qmp, ended, givenUp.signal);
   up.catch(() => {});
@@ -148,16 +163,14 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
       askToPowerOff: () => powerOff(hybrid, qmp, qemu),
       async close() {
         await (await relay).close();
-        await vsock.close();
-        qmp.close();
+        await closeDevices();
       },
     },
     async giveUp() {
       givenUp.abort();
       qemu.child.kill("SIGKILL");
       await qemu.ended;
-      await vsock.close();
-      qmp.close();
+      await closeDevices();
       for (const socket of [layout.hybridSocket, layout.vsockDevice]) rmSync(socket, { force: true });
     },
   };
@@ -237,9 +250,12 @@ async function startMachine(
   { layout, logFd, record }: Supervision,
   argv: readonly string[],
   vsock: OpenVsock,
+  measured: MeasuredBoot | undefined,
 ): Promise<OwnProcess> {
-  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", vsock.connection]);
+  const devices = [vsock.connection, measured?.connection ?? ("ignore" as const)];
+  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", ...devices]);
   if (typeof vsock.connection !== "string") vsock.connection.destroy();
+  measured?.connection.destroy();
   vsock.attach(qemu.child.stdio[VSOCK_FD] as Duplex | null);
   record({ init: qemu.identity });
   await joinGuest(layout, qemu);

@@ -11,6 +11,7 @@ const MACHINE: Machine = {
   kernel: "/image/vmlinuz",
   initramfs: "/image/stage1.cpio",
   commandLine: 'console=ttyS0 dm-mod.create="a b, c"',
+  firmware: undefined,
   disk: "/image/kata-containers.img",
   readOnlyDisks: [{ serial: "initdata", path: "/run/initdata,1.img" }],
   console: "/run/nacre/guest,log",
@@ -55,6 +56,28 @@ describe("QEMU's arguments", () => {
         ],
       ].flat(),
     );
+  });
+
+  it("have firmware boot a unified kernel image, with a TPM to measure into", () => {
+    const firmware = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/run/nacre/variables.fd", tpmFd: 5 };
+    const machine = { ...MACHINE, firmware, kernel: "/image/nacre.efi", initramfs: undefined, commandLine: undefined };
+    const argv = qemuArguments(machine);
+    expect(values(argv, "-machine")[0]).toMatch(/^q35,.*,pflash0=firmware,pflash1=variables$/u);
+    expect(values(argv, "-blockdev").slice(0, 2)).toEqual([
+      '{"driver":"raw","node-name":"firmware","read-only":true,"file":{"driver":"file","filename":"/usr/share/OVMF/OVMF_CODE_4M.fd","read-only":true}}',
+      '{"driver":"raw","node-name":"variables","read-only":false,"file":{"driver":"file","filename":"/run/nacre/variables.fd","read-only":false}}',
+    ]);
+    expect(values(argv, "-chardev")).toContain("socket,id=tpm,fd=5");
+    expect(values(argv, "-tpmdev")).toEqual(["emulator,id=tpm,chardev=tpm"]);
+    expect(values(argv, "-device")[0]).toBe('{"driver":"tpm-crb","tpmdev":"tpm"}');
+    // The image's own command line is the one that was measured before.
+    expect([values(argv, "-kernel"), values(argv, "-initrd"), values(argv, "-append")]).toEqual([
+      ["/image/nacre.efi"],
+      [],
+      [],
+    ]);
+    // One that takes its place is measured as it was asked for.
+    expect(values(qemuArguments({ ...machine, commandLine: "a=b" }), "-append")).toEqual(["a=b"]);
   });
 
   it("take one thread for all processors", () => {

@@ -17,7 +17,7 @@ describe("options of a virtual machine", () => {
     expect(() => checkOptions({ kind: "qemu", ...options })).toThrow(text);
   });
 
-  it.each([{ image: "/image" }, { flavour: "devkit" }, { accelerator: "tcg" } as const])(
+  it.each([{ image: "/image" }, { flavour: "devkit" }, { accelerator: "tcg" } as const, { ovmf: true }])(
     "are none of a simulated guest's: %j",
     (options) => {
       expect(() => checkOptions(options)).toThrow("not an option of a simulated guest");
