@@ -24,6 +24,7 @@ packages=(
   libcap2-bin      # getcap, the independent reader of file capabilities
   ovmf swtpm       # firmware and TPM of a measured boot
   openssl          # certificates of the TLS registry
+  postgresql redis-server  # the key broker's storages
   procps
   qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest

@@ -78,8 +78,16 @@ export interface StorageConfig {
   readonly kind: StorageKind;
   readonly localFsPath: string;
   readonly sqlitePath: string;
-  readonly postgres: Fields;
-  readonly redis: Fields;
+  readonly postgres: PostgresConfig;
+  readonly redisUrl: string;
+}
+
+export interface PostgresConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string | undefined;
 }
 
 export type AdminConfig =
@@ -106,6 +114,7 @@ const INEFFECTIVE: readonly (readonly string[])[] = [
   ["attestation_service", "rvps_config", "storage_type"],
   ["attestation_service", "rvps_config", "storage"],
   ["attestation_service", "rvps_config", "extractors"],
+  ["storage_backend", "backends", "postgres", "table"],
   ["attestation_service", "verifier_config", "dcap_verifier"],
   ["attestation_service", "verifier_config", "nvidia_verifier"],
   ["attestation_service", "verifier_config", "nvidia_dpu_verifier"],
@@ -114,6 +123,9 @@ const MEGABYTE = 1024 * 1024;
 const KDS = "https://kdsintf.amd.com";
 const LOCAL_FS = "/opt/confidential-containers/storage/local_fs";
 const SQLITE = "/opt/confidential-containers/storage/trustee.db";
+const REDIS = "redis://127.0.0.1:6379";
+const POSTGRES_PORT = 5432;
+const MAX_PORT = 65_535;
 
 /** Reads a configuration file; its name says whether it is TOML or JSON. Rejects with `config`. */
 export async function readConfig(path: string): Promise<TrusteeConfig> {
@@ -162,7 +174,7 @@ export function parseConfig(text: string, format: "json" | "toml", what = "confi
     attestation: attestation.present ? attestationConfig(attestation) : undefined,
     sessionMinutes: attestation.present ? (attestation.number("timeout") ?? 5) : 5,
     storage: storageConfig(root.section("storage_backend")),
-    sessionStorage: root.choice("session_storage_type", STORAGE_KINDS),
+    sessionStorage: storageKind(root, "session_storage_type"),
     admin: adminConfig(root.section("admin")),
     resourcePlugin: plugins(root),
     auditLog: root.optional("audit_log"),
@@ -294,12 +306,40 @@ function storageConfig(section: Section): StorageConfig {
   const sqlite = backends.section("sqlite");
   sqlite.only("path");
   return {
-    kind: section.choice("storage_type", STORAGE_KINDS) ?? "Memory",
+    kind: storageKind(section, "storage_type") ?? "Memory",
     localFsPath: localFs.optional("dir_path") ?? LOCAL_FS,
     sqlitePath: sqlite.optional("path") ?? SQLITE,
-    postgres: backends.section("postgres").fields,
-    redis: backends.section("redis").fields,
+    postgres: postgresConfig(backends.section("postgres")),
+    redisUrl: redisUrl(backends.section("redis")),
   };
+}
+
+/** Upstream also takes the names in lower case with underscores. */
+function storageKind(section: Section, name: string): StorageKind | undefined {
+  const value = section.optional(name);
+  const kind = STORAGE_KINDS.find(
+    (one) => one === value || one.replaceAll(/(?<=[a-z])(?=[A-Z])/gu, "_").toLowerCase() === value,
+  );
+  if (value !== undefined && kind === undefined) throw section.bad(name, `one of ${STORAGE_KINDS.join(", ")}`);
+  return kind;
+}
+
+function postgresConfig(section: Section): PostgresConfig {
+  section.only("db", "username", "password", "port", "host", "table");
+  const port = section.number("port") ?? POSTGRES_PORT;
+  if (port > MAX_PORT) throw section.bad("port", "the number of a port");
+  return {
+    host: section.optional("host") ?? "localhost",
+    port,
+    database: section.optional("db") ?? "postgres",
+    user: section.optional("username") ?? "postgres",
+    password: section.optional("password"),
+  };
+}
+
+function redisUrl(section: Section): string {
+  section.only("url");
+  return section.optional("url") ?? REDIS;
 }
 
 function adminConfig(section: Section): AdminConfig {

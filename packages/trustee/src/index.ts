@@ -8,6 +8,8 @@ export { openConfig } from "./open-config.ts";
 export { ReferenceValues } from "./rvps/reference-values.ts";
 export { LocalFsStorage } from "./storage/local-fs.ts";
 export { MemoryStorage } from "./storage/memory.ts";
+export { PostgresStorage, type PostgresOptions } from "./storage/postgres.ts";
+export { RedisStorage, type RedisOptions } from "./storage/redis.ts";
 export { SqliteStorage } from "./storage/sqlite.ts";
 export { Namespace, type Storage } from "./storage/storage.ts";
 export { startTrustee, type Trustee, type TrusteeOptions } from "./trustee.ts";

@@ -23,6 +23,8 @@ import type { HttpOptions } from "./kbs/http-server.ts";
 import type { TokenTrust } from "./kbs/token-verifier.ts";
 import { LocalFsStorage } from "./storage/local-fs.ts";
 import { MemoryStorage } from "./storage/memory.ts";
+import { PostgresStorage } from "./storage/postgres.ts";
+import { RedisStorage } from "./storage/redis.ts";
 import { SqliteStorage } from "./storage/sqlite.ts";
 import type { Storage } from "./storage/storage.ts";
 import type { AttestationOptions, TrusteeOptions } from "./trustee.ts";
@@ -36,7 +38,11 @@ export interface OpenConfigOptions {
   readonly allowInsecureAdmin: boolean;
   readonly log: (line: string) => void;
   readonly fetchBytes: FetchBytes;
+  /** POSTGRES_URL and REDIS_URL. Default: neither. */
+  readonly env?: Environment;
 }
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Bytes of a set of keys that is fetched. */
 const MAX_JWKS = 1024 * 1024;
@@ -56,13 +62,12 @@ export async function openConfig(config: TrusteeConfig, options: OpenConfigOptio
   const opened = attestation === undefined ? undefined : await attestationOptions(attestation, options.fetchBytes);
   const adminOptions = await openAdmin(admin, options.fetchBytes);
   const audit = auditWriter(config.auditLog);
-  const storage = await openStorage(config.storage.kind, config.storage);
-  const { sessionStorage } = config;
+  const { env = {} } = options;
+  const storage = await openStorage(config.storage.kind, config.storage, env);
+  const sessionStorage = await openSessionStorage(config, storage, env);
   return {
     storage,
-    ...(sessionStorage === undefined || sessionStorage === config.storage.kind
-      ? {}
-      : { sessionStorage: await openStorage(sessionStorage, config.storage) }),
+    sessionStorage,
     sessionMinutes: config.sessionMinutes,
     ...(opened === undefined ? {} : { attestation: opened }),
     tokens,
@@ -74,7 +79,22 @@ export async function openConfig(config: TrusteeConfig, options: OpenConfigOptio
   };
 }
 
-async function openStorage(kind: StorageKind, config: StorageConfig): Promise<Storage> {
+async function openSessionStorage(
+  { storage: main, sessionStorage }: TrusteeConfig,
+  opened: Storage,
+  env: Environment,
+): Promise<Storage> {
+  if (sessionStorage === undefined || sessionStorage === main.kind) return opened;
+  try {
+    return await openStorage(sessionStorage, main, env);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** Addresses in the environment may hold passwords that a file should not; they come before the file's, as with upstream. */
+async function openStorage(kind: StorageKind, config: StorageConfig, env: Environment): Promise<Storage> {
   switch (kind) {
     case "LocalFs":
       return await LocalFsStorage.open(config.localFsPath);
@@ -82,12 +102,14 @@ async function openStorage(kind: StorageKind, config: StorageConfig): Promise<St
       return new SqliteStorage(config.sqlitePath);
     case "Memory":
       return new MemoryStorage();
-    case "Postgres":
+    case "Postgres": {
+      const { POSTGRES_URL: url } = env;
+      const { password, ...server } = config.postgres;
+      const address = url === undefined ? {} : { url };
+      return await PostgresStorage.open({ ...server, ...(password === undefined ? {} : { password }), ...address });
+    }
     case "Redis":
-      throw new TrusteeError(
-        "config",
-        `storage_backend.storage_type: expected Sqlite, LocalFs or Memory, got ${kind}, which this broker has not`,
-      );
+      return await RedisStorage.open({ url: env["REDIS_URL"] ?? config.redisUrl });
   }
 }
 

@@ -117,3 +117,24 @@ describe("a configuration file", () => {
     expect(() => parseConfig(text, "toml")).toThrow(message);
   });
 });
+
+it("reads where servers of storages are, with upstream's defaults", () => {
+  const storage = (text: string) => parseConfig(`[storage_backend]\n${text}`, "toml").storage;
+  expect(storage('storage_type = "Postgres"')).toMatchObject({
+    kind: "Postgres",
+    postgres: { host: "localhost", port: 5432, database: "postgres", user: "postgres", password: undefined },
+    redisUrl: "redis://127.0.0.1:6379",
+  });
+  const text = 'db = "kbs"\nusername = "trustee"\npassword = "x"\nport = 6432\nhost = "db"\ntable = "key_value"';
+  expect(storage(`storage_type = "postgres"\n[storage_backend.backends.postgres]\n${text}`)).toMatchObject({
+    kind: "Postgres",
+    postgres: { host: "db", port: 6432, database: "kbs", user: "trustee", password: "x" },
+  });
+  expect(storage('storage_type = "Redis"\n[storage_backend.backends.redis]\nurl = "rediss://cache"').redisUrl).toBe(
+    "rediss://cache",
+  );
+  expect(storage('storage_type = "local_fs"').kind).toBe("LocalFs");
+  expect(() => storage('storage_type = "LocalJson"')).toThrow("storage_type: expected one of");
+  expect(() => storage("[storage_backend.backends.postgres]\nport = 70000")).toThrow("port: expected the number");
+  expect(() => storage('[storage_backend.backends.redis]\nuri = "x"')).toThrow("no such member");
+});

@@ -55,6 +55,7 @@ clients are to trust its https.crt. The configuration file is Trustee's, in TOML
             allowInsecureAdmin: flags["insecure-admin"],
             log,
             fetchBytes,
+            env: context.env,
           });
     const trustee = await startTrustee(options);
     const scheme = options.listen[0]?.tls === undefined ? "http" : "https";
