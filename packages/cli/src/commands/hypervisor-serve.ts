@@ -74,6 +74,7 @@ or with --json a JSON object for each on standard output.`,
       bridge,
       image: undefined,
       cpus: undefined,
+      scratch: undefined,
       extension: [],
     });
     const machine = new LocalMachine({

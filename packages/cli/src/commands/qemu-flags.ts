@@ -2,7 +2,7 @@ import type { Flag } from "../command.ts";
 import { NacreError } from "../error.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
 import { type Accelerator, type Bridge, BRIDGES } from "../guest/plan.ts";
-import { wholeNumber } from "./guest-flags.ts";
+import { mebibytes, wholeNumber } from "./guest-flags.ts";
 
 interface QemuFlags {
   readonly qemu: Switch;
@@ -12,6 +12,7 @@ interface QemuFlags {
   readonly cpus: One;
   readonly accel: One;
   readonly bridge: One;
+  readonly scratch: One;
   readonly extension: Flag & { readonly type: "string"; readonly multiple: true };
 }
 type Switch = Flag & { readonly type: "boolean" };
@@ -30,6 +31,11 @@ export const QEMU_FLAGS: QemuFlags = {
     value: "NAME",
     help: "with --qemu: vhost-vsock, vhost-user-vsock, virtio-serial (devkit); default: what is there",
   },
+  scratch: {
+    type: "string",
+    value: "MIB",
+    help: "with --qemu: an empty disk, serial number scratch, gone with the guest",
+  },
   extension: { type: "string", multiple: true, value: "NAME", help: "with --qemu: an extension of the image" },
 };
 
@@ -42,12 +48,13 @@ export interface GivenQemuFlags {
   readonly cpus: string | undefined;
   readonly accel: string | undefined;
   readonly bridge: string | undefined;
+  readonly scratch: string | undefined;
   readonly extension: readonly string[];
 }
 
 /** Throws NacreError `usage`; what one kind of guest does not take is refused where the guest is started. */
 export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
-  const { flavour, image, cpus, accel, bridge } = flags;
+  const { flavour, image, cpus, accel, bridge, scratch } = flags;
   return {
     ...(flags.qemu ? { kind: "qemu" } : {}),
     ...(flags.ovmf ? { ovmf: true } : {}),
@@ -55,6 +62,7 @@ export function qemuOptions(flags: GivenQemuFlags): StartGuestOptions {
     ...(flags.extension.length === 0 ? {} : { extensions: flags.extension }),
     ...(image === undefined ? {} : { image }),
     ...(cpus === undefined ? {} : { cpus: wholeNumber("--cpus", cpus) }),
+    ...(scratch === undefined ? {} : { scratchBytes: mebibytes("--scratch", scratch) }),
     ...(accel === undefined ? {} : { accelerator: accelerator(accel) }),
     ...(bridge === undefined ? {} : { bridge: bridgeOf(bridge) }),
   };

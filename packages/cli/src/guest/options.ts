@@ -74,6 +74,11 @@ export interface StartGuestOptions {
    * and extensions are then measured, too. Default: QEMU boots the kernel, and nothing is measured.
    */
   readonly ovmf?: boolean;
+  /**
+   * QEMU guests only: size of an empty disk with the serial number `scratch`, in bytes, which is gone with the guest.
+   * Default: none.
+   */
+  readonly scratchBytes?: number;
   /** QEMU guests only. Default: KVM where it works, else emulation. */
   readonly accelerator?: Accelerator;
   /** QEMU guests only: how this machine reaches the guest. Default: what the machine has. */
@@ -93,12 +98,15 @@ export const MIN_MEMORY_BYTES: number = 128 * 1024 * 1024;
 /** More than any machine has; the kernel counts the time in a number of limited size. */
 export const MAX_CPUS = 1024;
 
+/** No driver of disks takes a part of a sector, and none of ours is so small. */
+const SCRATCH_UNIT_BYTES: number = 1024 * 1024;
+
 /** Longest command line that x86 kernels take, in bytes. */
 const MAX_COMMAND_LINE = 2048;
 
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
-  simulated: ["image", "flavour", "accelerator", "bridge", "extensions", "ovmf"],
+  simulated: ["image", "flavour", "accelerator", "bridge", "extensions", "ovmf", "scratchBytes"],
   qemu: ["files", "tree", "daemons"],
 };
 
@@ -137,7 +145,10 @@ export function checkOptions(options: StartGuestOptions): void {
   for (const parameter of options.kernelParameters ?? []) {
     if (/[\n\0]/u.test(parameter)) throw new NacreError("usage", "kernel parameters: expected one line");
   }
-  const { memoryBytes, cpus, id, flavour } = options;
+  const { memoryBytes, cpus, id, flavour, scratchBytes } = options;
+  if (scratchBytes !== undefined && !(scratchBytes > 0 && scratchBytes % SCRATCH_UNIT_BYTES === 0)) {
+    throw new NacreError("usage", `scratch: expected whole MiB, at least one, got ${scratchBytes} bytes`);
+  }
   if (flavour !== undefined && !/^[a-z]+$/u.test(flavour)) {
     throw new NacreError("usage", `flavour: expected a name such as devkit, got ${JSON.stringify(flavour)}`);
   }

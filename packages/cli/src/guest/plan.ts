@@ -40,6 +40,8 @@ export interface QemuPlan extends CommonPlan {
   readonly cpus: number;
   /** Further measured disks, by their serial numbers. */
   readonly extensions: readonly { readonly serial: string; readonly path: string }[];
+  /** Size of a disk that goes with the guest; undefined: none. */
+  readonly scratchBytes: number | undefined;
   /** Undefined: KVM where it works, else TCG. */
   readonly accelerator: Accelerator | undefined;
   /** Undefined: the first of {@link BRIDGES} that this machine has. */

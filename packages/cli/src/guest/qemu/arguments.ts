@@ -39,6 +39,8 @@ export interface Machine {
   readonly disk: string;
   /** Further read-only disks, by their serial numbers; the root is the first disk in any case. */
   readonly readOnlyDisks: readonly { readonly serial: string; readonly path: string }[];
+  /** Descriptor of a file that is a further disk, the last, with the serial number `scratch`. */
+  readonly scratchFd: number | undefined;
   /** Where the serial console's output is appended to. */
   readonly console: string;
   /** Descriptor of a connected socket for QMP. */
@@ -89,6 +91,7 @@ export function qemuArguments(machine: Machine): readonly string[] {
     ["-mon", "chardev=qmp,mode=control"],
     ...disk("root", machine.disk),
     ...machine.readOnlyDisks.flatMap(({ serial, path }) => disk(serial, path)),
+    ...scratch(machine.scratchFd),
     ...vsock(machine.vsock),
     ...network(machine.network),
   ];
@@ -126,6 +129,24 @@ function disk(serial: string, path: string): readonly Option[] {
   return [
     ["-blockdev", rawFile(serial, path, true)],
     ["-device", json({ driver: "virtio-blk-pci-non-transitional", drive: serial, serial })],
+  ];
+}
+
+/** QEMU's set of descriptors that the scratch disk is. */
+const SCRATCH_SET = 1;
+
+function scratch(fd: number | undefined): readonly Option[] {
+  if (fd === undefined) return [];
+  const serial = "scratch";
+  const file = { driver: "file", filename: `/dev/fdset/${SCRATCH_SET}`, discard: "unmap" };
+  // Nothing of it is read after the guest's end, so nothing has to reach the machine's disk.
+  const cache = { "no-flush": true };
+  // A full file system is an error in the guest; by itself QEMU would stop the machine there.
+  const device = { driver: "virtio-blk-pci-non-transitional", drive: serial, serial, werror: "report" };
+  return [
+    ["-add-fd", `fd=${fd},set=${SCRATCH_SET}`],
+    ["-blockdev", json({ driver: "raw", "node-name": serial, discard: "unmap", cache, file })],
+    ["-device", json(device)],
   ];
 }
 

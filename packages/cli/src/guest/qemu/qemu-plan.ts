@@ -54,6 +54,7 @@ export async function qemuPlan(
     files: document === undefined ? [] : hubFile(layout, document),
     initdata: document === undefined ? undefined : layout.initdata,
     extensions: extensions.map(({ name, disk }) => ({ serial: `extension-${name}`, path: disk })),
+    scratchBytes: options.scratchBytes,
     startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
     debugUrl: options.debugUrl,
   };

@@ -1,4 +1,4 @@
-import { existsSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, rmSync, statSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -23,10 +23,13 @@ import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts"
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
 import { QmpClient } from "./qmp.ts";
+import { openScratch } from "./scratch.ts";
 import { vsockProvider } from "./vsock-device.ts";
 
 /** Descriptor of QEMU: the first after its standard ones. */
 const QMP_FD = 3;
+/** Behind the devices of open-vsock.ts and measured-boot.ts. */
+const SCRATCH_FD: number = VSOCK_FD + 2;
 /** Longest time to the first program where firmware comes before the kernel; a bound on hanging. */
 const WITH_FIRMWARE_MS = 120_000;
 /** Ends of a machine by the names that QEMU gives them. */
@@ -125,13 +128,15 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
       ...(plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }]),
       ...plan.extensions,
     ],
+    scratchFd: plan.scratchBytes === undefined ? undefined : SCRATCH_FD,
     console: state.log,
     qmpFd: QMP_FD,
     vsock: vsock.device,
     network: { tap: layout.interface, mac: guestMac(layout.id) },
   });
   const consoleBegin = statSync(state.log).size;
-  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], vsock, measured);
+  const scratch = plan.scratchBytes === undefined ? undefined : openScratch(plan.scratchBytes);
+  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], { vsock, measured, scratch });
   let shutdown: string | undefined;
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
     if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
@@ -246,14 +251,26 @@ function isPolicyRefusal(error: unknown): boolean {
   return error.status === Code.PERMISSION_DENIED || error.text.includes("internal error policy check");
 }
 
+/** What QEMU is given from {@link VSOCK_FD} on, and what is closed here then. */
+interface Given {
+  readonly vsock: OpenVsock;
+  readonly measured: MeasuredBoot | undefined;
+  /** Descriptor of the scratch disk. */
+  readonly scratch: number | undefined;
+}
+
 async function startMachine(
   { layout, logFd, record }: Supervision,
   argv: readonly string[],
-  vsock: OpenVsock,
-  measured: MeasuredBoot | undefined,
+  { vsock, measured, scratch }: Given,
 ): Promise<OwnProcess> {
-  const devices = [vsock.connection, measured?.connection ?? ("ignore" as const)];
-  const qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", ...devices]);
+  const given = [vsock.connection, measured?.connection ?? ("ignore" as const), scratch ?? ("ignore" as const)];
+  let qemu: OwnProcess;
+  try {
+    qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", ...given]);
+  } finally {
+    if (scratch !== undefined) closeSync(scratch);
+  }
   if (typeof vsock.connection !== "string") vsock.connection.destroy();
   measured?.connection.destroy();
   vsock.attach(qemu.child.stdio[VSOCK_FD] as Duplex | null);

@@ -14,6 +14,7 @@ const MACHINE: Machine = {
   firmware: undefined,
   disk: "/image/kata-containers.img",
   readOnlyDisks: [{ serial: "initdata", path: "/run/initdata,1.img" }],
+  scratchFd: undefined,
   console: "/run/nacre/guest,log",
   qmpFd: 3,
   vsock: { kind: "vhost-user", fd: 4 },
@@ -78,6 +79,19 @@ describe("QEMU's arguments", () => {
     ]);
     // One that takes its place is measured as it was asked for.
     expect(values(qemuArguments({ ...machine, commandLine: "a=b" }), "-append")).toEqual(["a=b"]);
+  });
+
+  it("have a scratch disk behind all the others", () => {
+    const argv = qemuArguments({ ...MACHINE, scratchFd: 6 });
+    expect(values(argv, "-add-fd")).toEqual(["fd=6,set=1"]);
+    expect(values(argv, "-blockdev").at(-1)).toBe(
+      '{"driver":"raw","node-name":"scratch","discard":"unmap","cache":{"no-flush":true},"file":{"driver":"file","filename":"/dev/fdset/1","discard":"unmap"}}',
+    );
+    expect(values(argv, "-device").filter((device) => device.includes("virtio-blk"))).toEqual([
+      '{"driver":"virtio-blk-pci-non-transitional","drive":"root","serial":"root"}',
+      '{"driver":"virtio-blk-pci-non-transitional","drive":"initdata","serial":"initdata"}',
+      '{"driver":"virtio-blk-pci-non-transitional","drive":"scratch","serial":"scratch","werror":"report"}',
+    ]);
   });
 
   it("take one thread for all processors", () => {

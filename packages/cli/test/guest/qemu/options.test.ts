@@ -13,16 +13,22 @@ describe("options of a virtual machine", () => {
     [{ flavour: "../devkit" }, "flavour: expected a name"],
     [{ cpus: 0 }, "processors: expected more than 0"],
     [{ memoryBytes: 1 }, "memory: expected at least"],
+    [{ scratchBytes: 0 }, "scratch: expected whole MiB, at least one"],
+    [{ scratchBytes: 512 }, "scratch: expected whole MiB"],
+    [{ scratchBytes: Number.NaN }, "scratch: expected whole MiB"],
   ])("refuses %j", (options, text) => {
     expect(() => checkOptions({ kind: "qemu", ...options })).toThrow(text);
   });
 
-  it.each([{ image: "/image" }, { flavour: "devkit" }, { accelerator: "tcg" } as const, { ovmf: true }])(
-    "are none of a simulated guest's: %j",
-    (options) => {
-      expect(() => checkOptions(options)).toThrow("not an option of a simulated guest");
-    },
-  );
+  it.each([
+    { image: "/image" },
+    { flavour: "devkit" },
+    { accelerator: "tcg" } as const,
+    { ovmf: true },
+    { scratchBytes: 1 << 20 },
+  ])("are none of a simulated guest's: %j", (options) => {
+    expect(() => checkOptions(options)).toThrow("not an option of a simulated guest");
+  });
 
   it("go on one line that the kernel takes", () => {
     expect(commandLine(["a=1", 'b="c d"'])).toBe('a=1 b="c d"');
