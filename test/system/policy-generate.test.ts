@@ -81,7 +81,7 @@ describe("nacre policy generate", () => {
     const made = await nacre.json<Generated>(["policy", "generate", "-", ...flags, ...more], podManifest("job"));
     expect(made.workload).toEqual({ kind: "Job", name: "pi", namespace: "prod" });
     const data = made.policy.replaceAll(/\s+/gu, "");
-    expect(data).toContain('"exec":[["ls","-l"],["sh","-c","ab"]],"logs":true');
+    expect(data).toContain('"exec":[["ls","-l"],["sh","-c","ab"]],"exec_stdin":false,"logs":true');
   });
 
   it.each([
