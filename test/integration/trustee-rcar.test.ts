@@ -24,9 +24,13 @@ interface Broker {
 }
 let broker: Broker;
 
-async function start(...args: readonly string[]): Promise<Broker> {
+function start(...args: readonly string[]): Promise<Broker> {
+  return startCommand("start", ...args);
+}
+
+async function startCommand(...args: readonly string[]): Promise<Broker> {
   const main = join(repository, "packages/cli/src/main.ts");
-  const child = spawn(process.execPath, ["--conditions=source", main, "trustee", "start", "--json", ...args], {
+  const child = spawn(process.execPath, ["--conditions=source", main, "trustee", ...args, "--json"], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   let errors = "";
@@ -240,4 +244,54 @@ storage_backend_type = "kvstorage"
   expect(status).toBe(200);
   expect(readFileSync(join(home, "storage", "repository", String.raw`a\x2Fb\x2Fc`), "utf8")).toBe("x");
   expect(await other.stop()).toBe(0);
+});
+
+it("three processes serve as one: broker, attestation service, reference values", async () => {
+  const rvps = await startCommand("rvps", "--address", "127.0.0.1:0");
+  const asFile = join(home, "as.json");
+  writeFileSync(asFile, JSON.stringify({ rvps_config: { type: "GrpcRemote", address: rvps.url } }));
+  const service = await startCommand("as", "--socket", "127.0.0.1:0", "--config-file", asFile);
+  const kbsFile = join(home, "remote.toml");
+  writeFileSync(
+    kbsFile,
+    `
+[http_server]
+sockets = ["127.0.0.1:0"]
+insecure_http = true
+[attestation_token]
+insecure_header_jwk = true
+[attestation_service]
+type = "coco_as_grpc"
+as_addr = "${service.url}"
+pool_size = 100
+[admin]
+authorization_mode = "InsecureAllowAll"
+[[plugins]]
+name = "resource"
+`,
+  );
+  const own = broker;
+  broker = await start("--config-file", kbsFile, "--insecure-admin");
+  try {
+    // Values that the build gives go through the broker and the attestation service to where they are kept.
+    const values = { launch_digest: ["abcde"], svn: [1], major_version: 1, minimum_minor_version: 4 };
+    const payload = Buffer.from(JSON.stringify(values)).toString("base64");
+    const message = { version: "0.1.0", type: "sample", payload };
+    expect(await post("reference-value", message)).toEqual({ status: 200, body: "" });
+    expect((await curl(`${broker.url}/kbs/v0/reference-value/launch_digest`)).body).toBe('["abcde"]');
+    expect((await post("resource/a/b/c", "secret")).status).toBe(200);
+    expect((await post("resource-policy", { policy: ALLOW })).status).toBe(200);
+    const key = join(home, "remote.pem");
+    const attested = await handshake(key);
+    expect(attested.status).toBe(200);
+    const got = await curl("-b", jar, `${broker.url}/kbs/v0/resource/a/b/c`);
+    expect(await decrypt(got.body, key)).toBe("secret");
+    expect(await service.stop()).toBe(0);
+    expect((await handshake(key)).status).toBe(401);
+  } finally {
+    await broker.stop();
+    broker = own;
+    await rvps.stop();
+  }
+  await expect(startCommand("as", "--socket", "0.0.0.0:0")).rejects.toThrow("--insecure-admin");
 });

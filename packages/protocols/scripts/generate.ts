@@ -18,6 +18,8 @@ const NAMESPACES: ReadonlyMap<string, string> = new Map([
   ["api", "image"],
   ["attestation_agent", "attestation"],
   ["hypervisor", "hypervisor"],
+  ["attestation", "appraisal"],
+  ["reference", "reference"],
 ]);
 
 function render(definitions: Definitions): Map<string, string> {

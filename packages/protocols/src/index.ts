@@ -12,19 +12,23 @@ export {
 export { encode } from "./encode.ts";
 export { DecodeError, type DecodeErrorCode, EncodeError, JsonError } from "./error.ts";
 export { fromJson } from "./from-json.ts";
+export type * as appraisal from "./gen/appraisal.ts";
 export type * as attestation from "./gen/attestation.ts";
 export { FSGroupChangePolicy, IPFamily, RuntimeMeasurementResult, ServingStatus, Unit } from "./gen/enums.ts";
 export type * as grpc from "./gen/grpc.ts";
 export type * as hypervisor from "./gen/hypervisor.ts";
 export type * as image from "./gen/image.ts";
 export type * as protobuf from "./gen/protobuf.ts";
+export type * as reference from "./gen/reference.ts";
 export {
   AgentService,
   AttestationAgentService,
+  AttestationService,
   GetResourceService,
   Health,
   Hypervisor,
   ImagePullService,
+  ReferenceValueProviderService,
 } from "./gen/services.ts";
 export type * as types from "./gen/types.ts";
 export type { Init } from "./init.ts";

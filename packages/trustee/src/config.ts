@@ -17,7 +17,7 @@ export const STORAGE_KINDS: readonly StorageKind[] = ["LocalFs", "Memory", "Post
 export interface TrusteeConfig {
   readonly http: HttpConfig;
   readonly tokens: TokenConfig;
-  readonly attestation: AttestationConfig | undefined;
+  readonly attestation: AttestationConfig | RemoteConfig | undefined;
   readonly sessionMinutes: number;
   readonly storage: StorageConfig;
   readonly sessionStorage: StorageKind | undefined;
@@ -65,6 +65,8 @@ export interface AttestationConfig {
   readonly keyPath: string | undefined;
   readonly certificatePath: string | undefined;
   readonly certificateUrl: string | undefined;
+  /** Where reference values are; absent: in the same storage. */
+  readonly referenceValues: RemoteConfig | undefined;
   /** Where chips' certificates come from, in this order; default: AMD's service. */
   readonly vcekSources: readonly (
     | { readonly type: "KDS"; readonly url: string }
@@ -72,6 +74,20 @@ export interface AttestationConfig {
   )[];
   /** The only attestation keys of TPMs that are believed, PEM files of a folder, at most so many; absent: any key. */
   readonly tpmKeys: { readonly folder: string; readonly max: number } | undefined;
+}
+
+/** A service elsewhere. */
+export interface RemoteConfig {
+  readonly address: string;
+  /** PEM; who signed its certificate. */
+  readonly ca: string | undefined;
+}
+
+/** What an attestation service alone is to be. */
+export interface ServiceConfig {
+  readonly attestation: AttestationConfig;
+  readonly storage: StorageConfig;
+  readonly ineffective: readonly string[];
 }
 
 export interface StorageConfig {
@@ -111,6 +127,8 @@ const MAX_TPM_KEYS = 100;
 /** Members that upstream's files have and nothing here depends on. */
 const INEFFECTIVE: readonly (readonly string[])[] = [
   ["http_server", "worker_count"],
+  ["attestation_service", "pool_size"],
+  ["work_dir"],
   ["attestation_service", "rvps_config", "storage_type"],
   ["attestation_service", "rvps_config", "storage"],
   ["attestation_service", "rvps_config", "extractors"],
@@ -123,33 +141,66 @@ const MEGABYTE = 1024 * 1024;
 const KDS = "https://kdsintf.amd.com";
 const LOCAL_FS = "/opt/confidential-containers/storage/local_fs";
 const SQLITE = "/opt/confidential-containers/storage/trustee.db";
+const AS_ADDRESS = "http://127.0.0.1:50004";
+const RVPS_ADDRESS = "http://127.0.0.1:50003";
 const REDIS = "redis://127.0.0.1:6379";
 const POSTGRES_PORT = 5432;
 const MAX_PORT = 65_535;
 
 /** Reads a configuration file; its name says whether it is TOML or JSON. Rejects with `config`. */
 export async function readConfig(path: string): Promise<TrusteeConfig> {
+  return await readAs(path, parseConfig);
+}
+
+/** The file of an attestation service alone (spec trustee 2.1), or of reference values alone. Rejects with `config`. */
+export async function readServiceConfig(path: string): Promise<ServiceConfig> {
+  return await readAs(path, parseServiceConfig);
+}
+
+type Format = "json" | "toml";
+
+async function readAs<T>(path: string, read: (text: string, format: Format, what: string) => T): Promise<T> {
   let text: string;
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
     throw new TrusteeError("config", `${path}: cannot be read`, { cause });
   }
-  return parseConfig(text, path.endsWith(".json") ? "json" : "toml", path);
+  return read(text, path.endsWith(".json") ? "json" : "toml", path);
+}
+
+/** Throws `config`. */
+export function parseServiceConfig(text: string, format: Format, what = "configuration"): ServiceConfig {
+  const root = new Section(parseDocument(text, format, what), what);
+  root.only(
+    "work_dir",
+    "rvps_config",
+    "attestation_token_broker",
+    "verifier_config",
+    "storage_backend",
+    "storage",
+    "extractors",
+  );
+  return {
+    attestation: attestationConfig(root),
+    storage: storageConfig(root.section(root.fields["storage"] === undefined ? "storage_backend" : "storage")),
+    ineffective: [
+      ...INEFFECTIVE.map((path) => (path[0] === "attestation_service" ? path.slice(1) : path)),
+      ["extractors"],
+    ]
+      .filter((path) => isSet(root.fields, path))
+      .map((path) => path.join(".")),
+  };
+}
+
+/** A service with nothing configured, as upstream's. */
+export function emptyServiceConfig(): ServiceConfig {
+  return parseServiceConfig("{}", "json");
 }
 
 /** Throws `config`, for unknown members too: a misspelt switch must not leave something open. */
-export function parseConfig(text: string, format: "json" | "toml", what = "configuration"): TrusteeConfig {
-  let value: unknown;
-  try {
-    value = format === "json" ? parseJson(text, what, "config") : parse(text);
-  } catch (cause) {
-    // A parser's message may show a password.
-    throw new TrusteeError("config", `${what}: expected ${format.toUpperCase()}`, {
-      cause: new Error(errorText(cause).split("\n", 1)[0]),
-    });
-  }
-  const root = new Section(value, what);
+export function parseConfig(text: string, format: Format, what = "configuration"): TrusteeConfig {
+  const root = new Section(parseDocument(text, format, what), what);
   root.only(
     "http_server",
     "attestation_token",
@@ -162,16 +213,13 @@ export function parseConfig(text: string, format: "json" | "toml", what = "confi
   );
   const attestation = root.section("attestation_service");
   const kind = attestation.present ? attestation.text("type") : undefined;
-  if (kind !== undefined && kind !== "coco_as_builtin") {
-    throw attestation.bad(
-      "type",
-      `coco_as_builtin: other services are not asked from here, got ${JSON.stringify(kind)}`,
-    );
+  if (kind !== undefined && kind !== "coco_as_builtin" && kind !== "coco_as_grpc") {
+    throw attestation.bad("type", `coco_as_builtin or coco_as_grpc, got ${JSON.stringify(kind)}`);
   }
   return {
     http: httpConfig(root.section("http_server")),
     tokens: tokenConfig(root.section("attestation_token")),
-    attestation: attestation.present ? attestationConfig(attestation) : undefined,
+    attestation: kind === undefined ? undefined : serviceOf(attestation, kind),
     sessionMinutes: attestation.present ? (attestation.number("timeout") ?? 5) : 5,
     storage: storageConfig(root.section("storage_backend")),
     sessionStorage: storageKind(root, "session_storage_type"),
@@ -180,6 +228,38 @@ export function parseConfig(text: string, format: "json" | "toml", what = "confi
     auditLog: root.optional("audit_log"),
     ineffective: INEFFECTIVE.filter((path) => isSet(root.fields, path)).map((path) => path.join(".")),
   };
+}
+
+function parseDocument(text: string, format: Format, what: string): unknown {
+  try {
+    return format === "json" ? parseJson(text, what, "config") : parse(text);
+  } catch (cause) {
+    // A parser's message may show a password.
+    throw new TrusteeError("config", `${what}: expected ${format.toUpperCase()}`, {
+      cause: new Error(errorText(cause).split("\n", 1)[0]),
+    });
+  }
+}
+
+function serviceOf(section: Section, kind: "coco_as_builtin" | "coco_as_grpc"): AttestationConfig | RemoteConfig {
+  if (kind === "coco_as_grpc") {
+    section.only("type", "timeout", "as_addr", "pool_size", "tls_mode", "ca_cert_path");
+    return remoteConfig(section, "as_addr", AS_ADDRESS);
+  }
+  section.only("type", "timeout", "attestation_token_broker", "rvps_config", "verifier_config", "storage_backend");
+  return attestationConfig(section);
+}
+
+/** The address says whether there is TLS; `tls_mode` must agree. */
+function remoteConfig(section: Section, name: string, byDefault: string): RemoteConfig {
+  const address = section.optional(name) ?? byDefault;
+  const mode = section.choice("tls_mode", ["insecure", "tls"]);
+  const secure = address.startsWith("https://");
+  if (!URL.canParse(address) || !(secure || address.startsWith("http://")))
+    throw section.bad(name, "an address that begins with http:// or https://");
+  if (mode !== undefined && secure !== (mode === "tls"))
+    throw section.bad("tls_mode", `${secure ? "tls" : "insecure"}, as the address says`);
+  return { address, ca: section.optional("ca_cert_path") };
 }
 
 function isSet(fields: unknown, path: readonly string[]): boolean {
@@ -239,7 +319,6 @@ function tokenConfig(section: Section): TokenConfig {
 }
 
 function attestationConfig(section: Section): AttestationConfig {
-  section.only("type", "timeout", "attestation_token_broker", "rvps_config", "verifier_config", "storage_backend");
   const broker = section.section("attestation_token_broker");
   // `type` is a relic that upstream still takes.
   broker.only(
@@ -256,8 +335,8 @@ function attestationConfig(section: Section): AttestationConfig {
   const signer = broker.section("signer");
   signer.only("key_path", "cert_url", "cert_path");
   const rvps = section.section("rvps_config");
-  rvps.only("type", "extractors", "storage_type", "storage");
-  rvps.choice("type", ["BuiltIn"]);
+  rvps.only("type", "extractors", "storage_type", "storage", "address", "tls_mode", "ca_cert_path");
+  const remote = rvps.choice("type", ["BuiltIn", "GrpcRemote"]) === "GrpcRemote";
   const verifiers = section.section("verifier_config");
   verifiers.only("snp_verifier", "dcap_verifier", "nvidia_verifier", "tpm_verifier", "nvidia_dpu_verifier");
   return {
@@ -270,6 +349,7 @@ function attestationConfig(section: Section): AttestationConfig {
     keyPath: signer.present ? signer.text("key_path") : undefined,
     certificatePath: signer.optional("cert_path"),
     certificateUrl: signer.optional("cert_url"),
+    referenceValues: remote ? remoteConfig(rvps, "address", RVPS_ADDRESS) : undefined,
     vcekSources: vcekSources(verifiers.section("snp_verifier")),
     tpmKeys: tpmKeys(verifiers.section("tpm_verifier")),
   };

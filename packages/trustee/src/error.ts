@@ -3,7 +3,8 @@
  * we trust (`signature`), that is genuine but says something else than expected (`mismatch`), or of a kind that is not
  * verified here (`unsupported`); a request that cannot be meant (`request`), a token (`token`), a reference value
  * (`reference-value`), a policy's text (`policy-text`). The administrator's: `config`, and a policy that fails when it is
- * asked (`policy`). The environment's, and the only ones worth another try: `storage`, `collateral`.
+ * asked (`policy`). The environment's, and the only ones worth another try: `storage`, `collateral`, and `remote`, another
+ * service, which may also have refused.
  */
 export type TrusteeErrorCode =
   | "collateral"
@@ -13,6 +14,7 @@ export type TrusteeErrorCode =
   | "policy"
   | "policy-text"
   | "reference-value"
+  | "remote"
   | "request"
   | "signature"
   | "storage"

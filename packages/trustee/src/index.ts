@@ -1,13 +1,21 @@
 export { AttestationService, type Finding, type VerificationRequest } from "./attestation/attestation-service.ts";
 export { EarSigner } from "./attestation/ear.ts";
-export { parseConfig, readConfig, type TrusteeConfig } from "./config.ts";
+export {
+  emptyServiceConfig,
+  parseConfig,
+  readConfig,
+  readServiceConfig,
+  type ServiceConfig,
+  type TrusteeConfig,
+} from "./config.ts";
 export { errorText, TrusteeError, type TrusteeErrorCode } from "./error.ts";
 export { fetchBytes } from "./fetch-bytes.ts";
 export { adminToken, FreshFile, type FreshOptions, freshTrustee } from "./fresh.ts";
-export { openConfig } from "./open-config.ts";
+export { openConfig, openServiceConfig } from "./open-config.ts";
 export { ReferenceValues } from "./rvps/reference-values.ts";
 export { LocalFsStorage } from "./storage/local-fs.ts";
 export { MemoryStorage } from "./storage/memory.ts";
+export { serveAttestation, serveReferenceValues, type ServiceOptions } from "./services.ts";
 export { PostgresStorage, type PostgresOptions } from "./storage/postgres.ts";
 export { RedisStorage, type RedisOptions } from "./storage/redis.ts";
 export { SqliteStorage } from "./storage/sqlite.ts";

@@ -12,12 +12,15 @@ import {
   type HttpConfig,
   parseJwkSet,
   parsePublicKey,
+  type RemoteConfig,
+  type ServiceConfig,
   type StorageConfig,
   type StorageKind,
   type TokenConfig,
   type TrusteeConfig,
 } from "./config.ts";
 import { TrusteeError } from "./error.ts";
+import type { RemoteOptions } from "./grpc/remote.ts";
 import type { AdminOptions, IdentityProvider } from "./kbs/admin.ts";
 import type { HttpOptions } from "./kbs/http-server.ts";
 import type { TokenTrust } from "./kbs/token-verifier.ts";
@@ -59,7 +62,7 @@ export async function openConfig(config: TrusteeConfig, options: OpenConfigOptio
   for (const name of config.ineffective) options.log(`configuration: ${name} has no effect here`);
   const listen = await listenOptions(config.http);
   const tokens = await tokenTrust(config.tokens, options.fetchBytes);
-  const opened = attestation === undefined ? undefined : await attestationOptions(attestation, options.fetchBytes);
+  const opened = attestation === undefined ? undefined : await openAttestation(attestation, options.fetchBytes);
   const adminOptions = await openAdmin(admin, options.fetchBytes);
   const audit = auditWriter(config.auditLog);
   const { env = {} } = options;
@@ -91,6 +94,27 @@ async function openSessionStorage(
     await opened.close();
     throw error;
   }
+}
+
+async function openAttestation(
+  config: AttestationConfig | RemoteConfig,
+  fetchBytes: FetchBytes,
+): Promise<AttestationOptions | RemoteOptions> {
+  return "address" in config ? await remoteOptions(config) : await attestationOptions(config, fetchBytes);
+}
+
+async function remoteOptions({ address, ca }: RemoteConfig): Promise<RemoteOptions> {
+  return { address, ...(ca === undefined ? {} : { ca: Buffer.from(await readText(ca)) }) };
+}
+
+/** Opens what an attestation service alone stands on; reference values alone take the storage. Rejects as above. */
+export async function openServiceConfig(
+  config: ServiceConfig,
+  options: Pick<OpenConfigOptions, "env" | "fetchBytes" | "log">,
+): Promise<{ readonly attestation: AttestationOptions; readonly storage: Storage }> {
+  for (const name of config.ineffective) options.log(`configuration: ${name} has no effect here`);
+  const attestation = await attestationOptions(config.attestation, options.fetchBytes);
+  return { attestation, storage: await openStorage(config.storage.kind, config.storage, options.env ?? {}) };
 }
 
 /** Addresses in the environment may hold passwords that a file should not; they come before the file's, as with upstream. */
@@ -172,6 +196,9 @@ async function attestationOptions(config: AttestationConfig, fetchBytes: FetchBy
       source.type === "KDS" ? keyDistributionService(source.url, fetchBytes) : offlineStore(source.path),
     ),
     ...(config.tpmKeys === undefined ? {} : { tpmKeys: await tpmKeys(config.tpmKeys) }),
+    ...(config.referenceValues === undefined
+      ? {}
+      : { remoteReferenceValues: await remoteOptions(config.referenceValues) }),
   };
 }
 

@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 
 import type { Tee } from "@nacre/kbs-protocol";
 
-import { AttestationService } from "./attestation/attestation-service.ts";
+import { type Appraising, AttestationService } from "./attestation/attestation-service.ts";
 import { EarSigner, type EarOptions } from "./attestation/ear.ts";
 import { errorText } from "./error.ts";
+import { RemoteAttestationService, RemoteChannel, type RemoteOptions, RemoteReferenceValues } from "./grpc/remote.ts";
 import { Admin, type AdminOptions } from "./kbs/admin.ts";
 import { auditLog } from "./kbs/audit.ts";
 import { type HttpOptions, type RunningServer, serveKbs } from "./kbs/http-server.ts";
@@ -16,8 +17,8 @@ import { ResourcePlugin } from "./kbs/resource-plugin.ts";
 import { ResourcePolicy } from "./kbs/resource-policy.ts";
 import { Sessions } from "./kbs/session.ts";
 import { type TokenTrust, TokenVerifier } from "./kbs/token-verifier.ts";
-import { compileRegorus } from "./policy/rego.ts";
-import { ReferenceValues } from "./rvps/reference-values.ts";
+import { compileRegorus, type RegorusModule } from "./policy/rego.ts";
+import { ReferenceValues, type ReferenceValueStore } from "./rvps/reference-values.ts";
 import type { Storage } from "./storage/storage.ts";
 import { AzSnpVerifier } from "./verifier/azure/az-snp-verifier.ts";
 import { sampleDeviceVerifier, sampleVerifier } from "./verifier/sample.ts";
@@ -36,8 +37,8 @@ export interface TrusteeOptions {
   readonly sessionStorage?: Storage;
   /** Minutes that a handshake's session lasts. */
   readonly sessionMinutes: number;
-  /** Absent: no handshakes, only tokens of another service. */
-  readonly attestation?: AttestationOptions;
+  /** A service of its own, or where another is. Absent: no handshakes, only tokens of another service. */
+  readonly attestation?: AttestationOptions | RemoteOptions;
   readonly tokens: TokenTrust;
   readonly admin: AdminOptions;
   readonly resourcePlugin: boolean;
@@ -57,13 +58,15 @@ export interface AttestationOptions {
   readonly tpmKeys?: readonly KeyObject[];
   /** Absent: evidence of TDX is refused. */
   readonly collateral?: CollateralSource;
+  /** Where reference values are; absent: in its own storage. */
+  readonly remoteReferenceValues?: RemoteOptions;
 }
 
 export interface Trustee {
   /** Where it listens, in the order of `listen`. */
   readonly servers: readonly RunningServer[];
-  readonly attestation: AttestationService | undefined;
-  readonly referenceValues: ReferenceValues;
+  readonly attestation: Appraising | undefined;
+  readonly referenceValues: ReferenceValueStore;
   close(): Promise<void>;
 }
 
@@ -72,14 +75,16 @@ export async function startTrustee(options: TrusteeOptions): Promise<Trustee> {
   const { storage, sessionStorage = storage, listen } = options;
   const servers: RunningServer[] = [];
   let sessions: Sessions | undefined;
+  const channels: RemoteChannel[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.close()));
     sessions?.close();
+    for (const channel of channels) channel.close();
     await storage.close();
     if (sessionStorage !== storage) await sessionStorage.close();
   };
   try {
-    const { kbs, metrics, ...parts } = await makeKbs(options, sessionStorage);
+    const { kbs, metrics, ...parts } = await makeKbs(options, sessionStorage, channels);
     sessions = parts.sessions;
     for (const one of listen) servers.push(await serveKbs(kbs, metrics, one));
     return { servers, attestation: parts.service, referenceValues: parts.referenceValues, close };
@@ -93,37 +98,81 @@ interface Made {
   readonly kbs: Kbs;
   readonly metrics: Metrics;
   readonly sessions: Sessions;
-  readonly service: AttestationService | undefined;
-  readonly referenceValues: ReferenceValues;
+  readonly service: Appraising | undefined;
+  readonly referenceValues: ReferenceValueStore;
 }
 
-async function makeKbs(options: TrusteeOptions, sessionStorage: Storage): Promise<Made> {
+/** An attestation service and its reference values, here or elsewhere. */
+interface Service {
+  readonly service: Appraising;
+  readonly referenceValues: ReferenceValueStore;
+  /** Of the tokens that are made here. */
+  readonly ownKey?: KeyObject;
+}
+
+async function makeService(
+  options: TrusteeOptions,
+  module: RegorusModule,
+  now: () => number,
+  channels: RemoteChannel[],
+): Promise<Service | undefined> {
+  const { attestation } = options;
+  if (attestation === undefined) return undefined;
+  if ("address" in attestation) {
+    const channel = new RemoteChannel(attestation);
+    channels.push(channel);
+    return { service: new RemoteAttestationService(channel), referenceValues: new RemoteReferenceValues(channel) };
+  }
+  const own = await makeAttestationService({ ...attestation, storage: options.storage, module, now }, channels);
+  return { ...own, ownKey: own.service.signer.publicKey };
+}
+
+/** An attestation service over its storage; channels to others are added to the list, for their end. */
+export async function makeAttestationService(
+  options: AttestationOptions & {
+    readonly storage: Storage;
+    readonly module: RegorusModule;
+    readonly now: () => number;
+  },
+  channels: RemoteChannel[],
+): Promise<{ readonly service: AttestationService; readonly referenceValues: ReferenceValueStore }> {
+  const { storage, module, now, remoteReferenceValues, signer, verboseToken } = options;
+  let referenceValues: ReferenceValueStore = new ReferenceValues(storage, now);
+  if (remoteReferenceValues !== undefined) {
+    const channel = new RemoteChannel(remoteReferenceValues);
+    channels.push(channel);
+    referenceValues = new RemoteReferenceValues(channel);
+  }
+  const service = await AttestationService.open({
+    storage,
+    module,
+    referenceValues,
+    verifiers: verifiers(options, now),
+    signer: new EarSigner(signer),
+    verboseToken,
+    now,
+  });
+  return { service, referenceValues };
+}
+
+export async function loadRegorus(): Promise<RegorusModule> {
+  return await compileRegorus(await readFile(fileURLToPath(import.meta.resolve("regorus-wasm/regorus.wasm"))));
+}
+
+async function makeKbs(options: TrusteeOptions, sessionStorage: Storage, channels: RemoteChannel[]): Promise<Made> {
   const now = options.now ?? Date.now;
   const { storage, log } = options;
-  const wasm = await readFile(fileURLToPath(import.meta.resolve("regorus-wasm/regorus.wasm")));
-  const module = await compileRegorus(wasm);
-  const referenceValues = new ReferenceValues(storage, now);
-  const service =
-    options.attestation === undefined
-      ? undefined
-      : await AttestationService.open({
-          storage,
-          module,
-          referenceValues,
-          verifiers: verifiers(options.attestation, now),
-          signer: new EarSigner(options.attestation.signer),
-          verboseToken: options.attestation.verboseToken,
-          now,
-        });
+  const module = await loadRegorus();
+  const made = await makeService(options, module, now, channels);
   const metrics = new Metrics(VERSION);
-  const own = service === undefined ? {} : { ownKey: service.signer.publicKey };
+  const own = made?.ownKey === undefined ? {} : { ownKey: made.ownKey };
   const tokens = new TokenVerifier({ ...options.tokens, ...own }, now);
   const policy = await ResourcePolicy.open(storage, module);
   const sessions = await Sessions.open(sessionStorage, options.sessionMinutes * 60_000, now, (error) =>
     log(`sessions: ${errorText(error)}`),
   );
   const kbs = new Kbs({
-    ...(service === undefined ? {} : { attestation: { service, referenceValues } }),
+    ...(made === undefined ? {} : { attestation: made }),
     sessions,
     tokens,
     admin: new Admin(options.admin, now),
@@ -133,7 +182,8 @@ async function makeKbs(options: TrusteeOptions, sessionStorage: Storage): Promis
     audit: auditLog(options.audit, now),
     log,
   });
-  return { kbs, metrics, sessions, service, referenceValues };
+  const referenceValues = made?.referenceValues ?? new ReferenceValues(storage, now);
+  return { kbs, metrics, sessions, service: made?.service, referenceValues };
 }
 
 /** Kinds of evidence that are verified; all others are refused. */

@@ -18,6 +18,7 @@ import { rpc } from "./rpc.ts";
 import { run } from "./run.ts";
 import { stats } from "./stats.ts";
 import { trace } from "./trace.ts";
+import { trusteeAs, trusteeRvps } from "./trustee-services.ts";
 import { trusteeStart, trusteeToken } from "./trustee-start.ts";
 
 /** All commands, in the order of the help. */
@@ -41,6 +42,8 @@ export const COMMANDS: readonly Command[] = [
   trace,
   trusteeStart,
   trusteeToken,
+  trusteeAs,
+  trusteeRvps,
   hypervisorServe,
   kataInstall,
   kataUninstall,

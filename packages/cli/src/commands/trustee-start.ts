@@ -14,6 +14,7 @@ import {
 import { type Command, command, type Flag } from "../command.ts";
 import { type Context, note, print } from "../context.ts";
 import { NacreError } from "../error.ts";
+import { parseListenAddress } from "../listen-address.ts";
 
 const DEFAULT_LISTEN = "127.0.0.1:8080";
 const DEFAULT_HOURS = 2;
@@ -100,13 +101,9 @@ async function fresh(
   context: Context,
   log: (line: string) => void,
 ): Promise<TrusteeOptions> {
-  const listen = flags.listen ?? DEFAULT_LISTEN;
-  const [, bracketed, plain, port = ""] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/u.exec(listen) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined || Number(port) > 65_535)
-    throw new NacreError("usage", `--listen: expected HOST:PORT, got ${JSON.stringify(listen)}`);
+  const { host, port } = parseListenAddress(flags.listen ?? DEFAULT_LISTEN, "listen");
   const folder = folderOf(flags.folder, context);
-  const options = await freshTrustee({ folder, host, port: Number(port), insecureHttp: flags["insecure-http"], log });
+  const options = await freshTrustee({ folder, host, port, insecureHttp: flags["insecure-http"], log });
   note(context, `keys in ${folder}; certificate ${join(folder, FreshFile.TLS_CERTIFICATE)}`);
   return options;
 }

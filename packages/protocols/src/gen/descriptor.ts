@@ -19,6 +19,33 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
     [1002,"config_digest","string","optional"],
     [1003,"diff_ids","string","repeated"],
   ],
+  "attestation.AttestationRequest": [
+    [1,"verification_requests","attestation.IndividualAttestationRequest","repeated"],
+    [2,"policy_ids","string","repeated"],
+  ],
+  "attestation.AttestationResponse": [
+    [1,"attestation_token","string"],
+  ],
+  "attestation.ChallengeRequest": [
+    [1,"inner","string","map"],
+  ],
+  "attestation.ChallengeResponse": [
+    [1,"attestation_challenge","string"],
+  ],
+  "attestation.IndividualAttestationRequest": [
+    [1,"tee","string"],
+    [3,"evidence","string"],
+    [4,"raw_runtime_data","string","oneof","runtime_data"],
+    [5,"structured_runtime_data","string","oneof","runtime_data"],
+    [6,"init_data_digest","string","oneof","init_data"],
+    [7,"init_data_toml","string","oneof","init_data"],
+    [8,"runtime_data_hash_algorithm","string"],
+  ],
+  "attestation.SetPolicyRequest": [
+    [1,"policy_id","string"],
+    [2,"policy","string"],
+  ],
+  "attestation.SetPolicyResponse": [],
   "attestation_agent.BindInitDataRequest": [
     [1,"Digest","bytes"],
   ],
@@ -636,6 +663,16 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
   "hypervisor.VersionResponse": [
     [1,"version","string"],
   ],
+  "reference.ReferenceValueQueryRequest": [
+    [1,"reference_value_id","string"],
+  ],
+  "reference.ReferenceValueQueryResponse": [
+    [1,"reference_value_results","string","optional"],
+  ],
+  "reference.ReferenceValueRegisterRequest": [
+    [1,"message","string"],
+  ],
+  "reference.ReferenceValueRegisterResponse": [],
   "types.ARPNeighbor": [
     [1,"toIPAddress","types.IPAddress"],
     [2,"device","string"],
@@ -684,6 +721,11 @@ export const services: Readonly<Record<string, readonly MethodRow[]>> = {
   ],
   "api.ImagePullService": [
     ["PullImage","api.ImagePullRequest","api.ImagePullResponse"],
+  ],
+  "attestation.AttestationService": [
+    ["AttestationEvaluate","attestation.AttestationRequest","attestation.AttestationResponse"],
+    ["SetAttestationPolicy","attestation.SetPolicyRequest","attestation.SetPolicyResponse"],
+    ["GetAttestationChallenge","attestation.ChallengeRequest","attestation.ChallengeResponse"],
   ],
   "attestation_agent.AttestationAgentService": [
     ["GetEvidence","attestation_agent.GetEvidenceRequest","attestation_agent.GetEvidenceResponse"],
@@ -747,5 +789,9 @@ export const services: Readonly<Record<string, readonly MethodRow[]>> = {
     ["StartVM","hypervisor.StartVMRequest","hypervisor.StartVMResponse"],
     ["StopVM","hypervisor.StopVMRequest","hypervisor.StopVMResponse"],
     ["Version","hypervisor.VersionRequest","hypervisor.VersionResponse"],
+  ],
+  "reference.ReferenceValueProviderService": [
+    ["QueryReferenceValue","reference.ReferenceValueQueryRequest","reference.ReferenceValueQueryResponse"],
+    ["RegisterReferenceValue","reference.ReferenceValueRegisterRequest","reference.ReferenceValueRegisterResponse"],
   ],
 };

@@ -1,11 +1,13 @@
 // Generated from protos/ by scripts/generate.ts (make generate). Do not edit.
 
 import { type MethodDescriptor, serviceDescriptor } from "../method.ts";
+import type * as appraisal from "./appraisal.ts";
 import type * as attestation from "./attestation.ts";
 import type * as grpc from "./grpc.ts";
 import type * as hypervisor from "./hypervisor.ts";
 import type * as image from "./image.ts";
 import type * as protobuf from "./protobuf.ts";
+import type * as reference from "./reference.ts";
 import type * as types from "./types.ts";
 
 /** `api.GetResourceService` */
@@ -23,6 +25,16 @@ export const ImagePullService: {
     readonly PullImage: MethodDescriptor<image.ImagePullRequest, image.ImagePullResponse>;
   };
 } = serviceDescriptor("api.ImagePullService");
+
+/** `attestation.AttestationService` */
+export const AttestationService: {
+  readonly name: "attestation.AttestationService";
+  readonly methods: {
+    readonly AttestationEvaluate: MethodDescriptor<appraisal.AttestationRequest, appraisal.AttestationResponse>;
+    readonly SetAttestationPolicy: MethodDescriptor<appraisal.SetPolicyRequest, appraisal.SetPolicyResponse>;
+    readonly GetAttestationChallenge: MethodDescriptor<appraisal.ChallengeRequest, appraisal.ChallengeResponse>;
+  };
+} = serviceDescriptor("attestation.AttestationService");
 
 /** `attestation_agent.AttestationAgentService` */
 export const AttestationAgentService: {
@@ -106,3 +118,12 @@ export const Hypervisor: {
     readonly Version: MethodDescriptor<hypervisor.VersionRequest, hypervisor.VersionResponse>;
   };
 } = serviceDescriptor("hypervisor.Hypervisor");
+
+/** `reference.ReferenceValueProviderService` */
+export const ReferenceValueProviderService: {
+  readonly name: "reference.ReferenceValueProviderService";
+  readonly methods: {
+    readonly QueryReferenceValue: MethodDescriptor<reference.ReferenceValueQueryRequest, reference.ReferenceValueQueryResponse>;
+    readonly RegisterReferenceValue: MethodDescriptor<reference.ReferenceValueRegisterRequest, reference.ReferenceValueRegisterResponse>;
+  };
+} = serviceDescriptor("reference.ReferenceValueProviderService");

@@ -8,7 +8,7 @@ import { checkPolicy, type RegorusModule } from "../policy/rego.ts";
 import type { ReferenceValueQuery } from "../rvps/reference-values.ts";
 import { Namespace, type Storage } from "../storage/storage.ts";
 import type { Verifier } from "../verifier/verifier.ts";
-import { Appraiser, type TrustTier } from "./appraisal.ts";
+import { Appraiser } from "./appraisal.ts";
 import { DEFAULT_ATTESTATION_POLICIES } from "./default-policies.ts";
 import type { EarSigner, Submodule } from "./ear.ts";
 import { viewInitdata } from "./init-data.ts";
@@ -27,16 +27,25 @@ export interface VerificationRequest {
 /** What was found, for the audit log. */
 export interface Finding {
   readonly submodule: string;
-  readonly tee: Tee;
-  readonly status: TrustTier;
+  readonly tee?: Tee;
+  /** A trust tier. */
+  readonly status: string;
   readonly policy: string;
-  /** SHA-256 of the policy's text. */
-  readonly policyDigest: string;
+  /** SHA-256 of the policy's text, where that is here. */
+  readonly policyDigest?: string;
+  /** Which reference values the policy asked for: what was found, null where there was none. */
+  readonly referenceValues?: Fields;
 }
 
 export interface Attestation {
   readonly token: string;
   readonly findings: readonly Finding[];
+}
+
+/** What a broker needs of an attestation service, its own or another. */
+export interface Appraising {
+  evaluate(requests: readonly VerificationRequest[], policyIds: readonly string[]): Promise<Attestation>;
+  setPolicy(id: string, text: string): Promise<void>;
 }
 
 export interface AttestationServiceOptions {
@@ -56,7 +65,7 @@ const MAX_REQUESTS = 64;
 const POLICY_ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$/u;
 
 /** Verifies evidence, appraises it by the policy of its class, and says so in a signed token. */
-export class AttestationService {
+export class AttestationService implements Appraising {
   readonly #options: AttestationServiceOptions;
   readonly #appraiser: Appraiser;
 
@@ -101,7 +110,8 @@ export class AttestationService {
         const submodule = `${teeClass}${at}`;
         submodules.set(submodule, { appraisal, policyId, evidence });
         const policyDigest = createHash("sha256").update(policy).digest("hex");
-        findings.push({ submodule, tee: request.tee, status: appraisal.status, policy: name, policyDigest });
+        const { status, referenceValues } = appraisal;
+        findings.push({ submodule, tee: request.tee, status, policy: name, policyDigest, referenceValues });
       }
     }
     return { token: this.#options.signer.issue(submodules, this.#options.now()), findings };

@@ -97,7 +97,7 @@ const TOO_LARGE: KbsReply = {
 };
 
 /** The body, or undefined once it is too large: the rest is not read. */
-async function readBody(request: IncomingMessage, maximum: number): Promise<Buffer | undefined> {
+export async function readBody(request: IncomingMessage, maximum: number): Promise<Buffer | undefined> {
   if (Number(request.headers["content-length"] ?? 0) > maximum) return undefined;
   const chunks: Buffer[] = [];
   let length = 0;

@@ -12,11 +12,11 @@ import {
 } from "@nacre/kbs-protocol";
 import { stringifyLossless } from "@nacre/protocols";
 
-import type { AttestationService, VerificationRequest } from "../attestation/attestation-service.ts";
+import type { Appraising, VerificationRequest } from "../attestation/attestation-service.ts";
 import { errorText, TrusteeError } from "../error.ts";
 import { decodeBase64, FieldReader, type Fields, isFields } from "../fields.ts";
 import { parseJson, parseJsonBytes } from "../json.ts";
-import type { ReferenceValues } from "../rvps/reference-values.ts";
+import type { ReferenceValueStore } from "../rvps/reference-values.ts";
 import { type Admin, bearerToken } from "./admin.ts";
 import type { AuditEvent, AuditLog } from "./audit.ts";
 import { KbsFailure } from "./kbs-failure.ts";
@@ -29,7 +29,7 @@ import type { TokenVerifier, VerifiedToken } from "./token-verifier.ts";
 
 export interface KbsParts {
   /** Absent: this broker makes no handshakes, but takes tokens of another's. */
-  readonly attestation?: { readonly service: AttestationService; readonly referenceValues: ReferenceValues };
+  readonly attestation?: { readonly service: Appraising; readonly referenceValues: ReferenceValueStore };
   readonly sessions: Sessions;
   readonly tokens: TokenVerifier;
   readonly admin: Admin;

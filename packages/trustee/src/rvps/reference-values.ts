@@ -21,11 +21,19 @@ export interface ReferenceValueQuery {
   query(name: string): Promise<unknown>;
 }
 
+/** All that a broker does with them. */
+export interface ReferenceValueStore extends ReferenceValueQuery {
+  /** Takes a message's values in. */
+  register(message: string): Promise<readonly string[]>;
+  list(): Promise<readonly ReferenceValue[]>;
+  delete(name: string): Promise<boolean>;
+}
+
 /**
  * Reference values: what evidence is compared with. A message replaces values of the same names. Unlike upstream's they
  * really run out after twelve months, and can be listed and deleted.
  */
-export class ReferenceValues implements ReferenceValueQuery {
+export class ReferenceValues implements ReferenceValueStore {
   readonly #storage: Storage;
   readonly #now: () => number;
 
