@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -60,6 +61,12 @@ async function bootFlipped(at: number): Promise<string> {
 }
 
 describe("an initramfs that is the whole root", () => {
+  it("is below 120 MB, the kernel with it", () => {
+    const { folder, kernel, initramfs = "" } = readImage(join(IMAGES, "devkit-initrd"));
+    const [first, second] = [kernel, initramfs].map((name) => statSync(join(folder, name)).size);
+    expect((first ?? Infinity) + (second ?? Infinity)).toBeLessThan(120e6);
+  });
+
   it("reaches the agent", async () => {
     const console = await bootImage(readImage(join(IMAGES, "devkit-initrd")), { memoryMiB: 768, until: STARTED });
     expect(console).toMatch(STARTED);
