@@ -58,7 +58,9 @@ export function imagePlace(): Place {
   return {
     entries: entriesOf("devkit").filter(({ name }) => name !== "nvrc-simulated"),
     place: async (_bundles, changed) => {
-      const options = { folder: DEBIAN, newestIfGone: false, warn: (): void => {} };
+      const warn = (message: string): void => void process.stderr.write(`${message}\n`);
+      // What is tried here is the developer's own; a package that the archive has dropped is no reason to stop.
+      const options = { folder: DEBIAN, newestIfGone: true, warn };
       const sources = fetchSources(readLock(LOCK), HOST_ARCH, options);
       await bundle("devkit");
       await buildImage(join(IMAGES, "devkit"), { flavour: "devkit", sources, baker: NO_BAKER });

@@ -1,22 +1,11 @@
-import {
-  appendFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { ROOT } from "../../guest-rootfs/paths.ts";
 import { changed } from "../fixtures/changed.ts";
+import { checkout, replaceFile } from "../fixtures/checkout.ts";
 import { NacreCommand } from "../fixtures/nacre-command.ts";
 
 interface Event {
@@ -27,35 +16,12 @@ interface Event {
   readonly build: { readonly because: readonly string[]; readonly files: readonly string[] };
 }
 
-/** A checkout that may be changed: the sources are copies, what is installed and built is the same. */
-function checkout(): string {
-  const folder = mkdtempSync(join(tmpdir(), "nacre-watch-"));
-  for (const part of ["packages", "guest-rootfs", "package.json"]) {
-    const filter = (path: string): boolean =>
-      !/\/(?:dist|node_modules|test|target)(?:\/|$)/u.test(path.slice(ROOT.length));
-    cpSync(join(ROOT, part), join(folder, part), { recursive: true, filter });
-  }
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
-  mkdirSync(join(folder, "build"));
-  symlinkSync(join(ROOT, "build/guest-rootfs"), join(folder, "build/guest-rootfs"));
-  return folder;
-}
-
-/**
- * Written as many editors do it: another file takes the name. One that is written anew is empty for a moment, and may be
- * built so.
- */
-function replace(path: string, text: string): void {
-  writeFileSync(`${path}.new`, text);
-  renameSync(`${path}.new`, path);
-}
-
 describe("nacre guest start --watch", () => {
   let sources: string;
   let state: string;
   let nacre: NacreCommand;
   beforeAll(() => {
-    sources = checkout();
+    sources = checkout(["guest-rootfs"]);
     state = mkdtempSync("/run/nacre-watch-");
     nacre = new NacreCommand(state);
   });
@@ -84,7 +50,7 @@ describe("nacre guest start --watch", () => {
 
     const agent = join(sources, "packages/kata-agent/src/version.ts");
     const original = readFileSync(agent, "utf8");
-    replace(agent, `${original}process.stderr.write('the changed agent\\n');\n`);
+    replaceFile(agent, `${original}process.stderr.write('the changed agent\\n');\n`);
     const again = await next();
     expect(again).toMatchObject({
       event: "started",
@@ -106,7 +72,7 @@ describe("nacre guest start --watch", () => {
     });
     await logged("the changed hub\n");
 
-    replace(agent, `${original}\n}`);
+    replaceFile(agent, `${original}\n}`);
     expect(await next()).toMatchObject({
       event: "broken",
       because: ["packages/kata-agent/src/version.ts"],
@@ -115,7 +81,7 @@ describe("nacre guest start --watch", () => {
     expect(await nacre.json(["rpc", "Check"])).toEqual({ status: "SERVING" });
     // What no bundle holds is nobody's concern; what mends the break is.
     appendFileSync(join(sources, "packages/cli/src/version-none.ts"), "export {};\n");
-    replace(agent, original);
+    replaceFile(agent, original);
     expect(await next()).toMatchObject({ event: "started", guest: { id: first.guest.id } });
 
     child.kill("SIGINT");
