@@ -133,7 +133,8 @@ hostname_of(name) if {
 	count(data.pstate.sandbox.hostname) >= min([count(name), 60])
 }
 
-# A container runs once at a time, and after those that come before it: begun, and ended if they are to end.
+# A container runs once at a time, after those that come before it (begun, and ended if they are to end), and, if it is to
+# end itself, not beside those that come after it.
 in_order(container) if {
 	container.name == ""
 }
@@ -145,6 +146,9 @@ in_order(container) if {
 	}
 	every name in container.after_end_of {
 		name in data.pstate.begun
+		not_running(name)
+	}
+	every name in container.ends_before {
 		not_running(name)
 	}
 }

@@ -63,6 +63,8 @@ const IGNORED = [
   "topologySpreadConstraints",
 ];
 const MAX_HOSTNAME = 63;
+/** Names of containers, hostnames and namespaces (RFC 1123). */
+const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/u;
 
 /** @throws GenPolicyError, and what the images throw */
 export async function readPod(documents: Documents, { namespace, images, workload: chosen }: PodOptions): Promise<Pod> {
@@ -94,10 +96,12 @@ export async function readPod(documents: Documents, { namespace, images, workloa
     }
   }
   checkContainers(spec, containers);
+  const inNamespace = workload.namespace ?? namespace;
+  if (!LABEL.test(inNamespace)) throw new GenPolicyError("manifest", `not a namespace: ${JSON.stringify(inNamespace)}`);
   const sharedPid = spec.flag("shareProcessNamespace") ?? false;
   const pod: Pod = {
     workload,
-    namespace: workload.namespace ?? namespace,
+    namespace: inNamespace,
     ...hostnameOf(spec, workload),
     sharedPid,
     ...podSecurity(context),
@@ -123,7 +127,7 @@ function checkContainers(spec: Fields, containers: readonly PodContainer[]): voi
   if (!containers.some(({ init }) => !init)) throw new GenPolicyError("manifest", `${spec.path}: no containers`);
   const names = containers.map(({ name }) => name);
   for (const [i, name] of names.entries()) {
-    if (!/^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/u.test(name)) {
+    if (!LABEL.test(name)) {
       throw new GenPolicyError("manifest", `${spec.path}: container ${JSON.stringify(name)}: not a name`);
     }
     if (names.indexOf(name) !== i) throw new GenPolicyError("manifest", `${spec.path}: two containers ${name}`);
@@ -136,6 +140,9 @@ function hostnameOf(
   { podName, exampleName }: Workload,
 ): Pick<Pod, "hostname" | "hostnameIsName" | "exampleHostname"> {
   const given = spec.text("hostname");
+  if (given !== undefined && !LABEL.test(given)) {
+    throw new GenPolicyError("manifest", `${spec.at("hostname")}: not a name: ${JSON.stringify(given)}`);
+  }
   if (given !== undefined) return { hostname: given, hostnameIsName: false, exampleHostname: given };
   const exampleHostname = exampleName.slice(0, MAX_HOSTNAME).replace(/[-.]+$/u, "");
   if (typeof podName === "string") return { hostname: exampleHostname, hostnameIsName: true, exampleHostname };

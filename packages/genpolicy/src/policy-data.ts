@@ -55,6 +55,8 @@ export interface PolicyContainer extends PolicyPlace {
   /** Containers that must have been started, and those that must have ended, before this one is made. */
   readonly after: readonly string[];
   readonly after_end_of: readonly string[];
+  /** Containers beside which it must not run. */
+  readonly ends_before: readonly string[];
   readonly args: readonly PolicyText[];
   /** `NAME=value`, all that must be there. */
   readonly env: readonly PolicyText[];

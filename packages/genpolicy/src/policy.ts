@@ -128,7 +128,10 @@ function policyContainer(container: PodContainer, pod: Pod): PolicyContainer {
 }
 
 /** Init containers come one after the other and before all others; those that stay need only have begun. */
-function orderOf({ name, init }: PodContainer, { containers }: Pod): Pick<PolicyContainer, "after" | "after_end_of"> {
+function orderOf(
+  { name, init, restarts }: PodContainer,
+  { containers }: Pod,
+): Pick<PolicyContainer, "after" | "after_end_of" | "ends_before"> {
   const inits = containers.filter((one) => one.init);
   const before = init
     ? inits.slice(
@@ -137,8 +140,13 @@ function orderOf({ name, init }: PodContainer, { containers }: Pod): Pick<Policy
       )
     : inits;
   return {
-    after: before.filter(({ restarts }) => restarts).map((one) => one.name),
-    after_end_of: before.filter(({ restarts }) => !restarts).map((one) => one.name),
+    after: before.filter((one) => one.restarts).map((one) => one.name),
+    after_end_of: before.filter((one) => !one.restarts).map((one) => one.name),
+    // Those that stay may begin again beside all others.
+    ends_before:
+      init && !restarts
+        ? containers.slice(containers.findIndex((one) => one.name === name) + 1).map((one) => one.name)
+        : [],
   };
 }
 

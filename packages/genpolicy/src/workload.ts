@@ -56,7 +56,9 @@ function workload(kind: string, object: Fields): Workload {
   if (metadata === undefined) throw new GenPolicyError("manifest", `${object.path}: no metadata`);
   const generated = metadata.text("generateName");
   const name = metadata.text("name") ?? (kind === "Pod" ? (generated ?? "") : metadata.needed("name"));
-  if (name === "") throw new GenPolicyError("manifest", `${object.path}: no name`);
+  if (!/^[a-z0-9](?:[-a-z0-9.]*[a-z0-9-])?$/u.test(name)) {
+    throw new GenPolicyError("manifest", `${metadata.at("name")}: not a name: ${JSON.stringify(name)}`);
+  }
   const spec = needed(object, "spec");
   object.done();
   const template = templateOf(kind, spec);

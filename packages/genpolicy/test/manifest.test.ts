@@ -247,6 +247,19 @@ describe("what cannot be", () => {
       /^pod\.yaml:7: .*no capability FLY/u,
     ],
     ["no such signal", one("lifecycle: {stopSignal: SIGNOPE}"), "manifest", /no signal SIGNOPE/u],
+    ["a hostname that is none", host("hostname: a.b"), "manifest", /^pod\.yaml:4: spec\.hostname: not a name/u],
+    [
+      "a name that is none",
+      "kind: Pod\nmetadata:\n  name: a|b\nspec: {}",
+      "manifest",
+      /^pod\.yaml:3: metadata\.name: not a name/u,
+    ],
+    [
+      "a namespace that is none",
+      "kind: Pod\nmetadata: {name: a, namespace: .*}\nspec: {containers: [{name: a, image: b}]}",
+      "manifest",
+      /not a namespace/u,
+    ],
     ["the host's network", host("hostNetwork: true"), "unsupported", /^pod\.yaml:4: spec\.hostNetwork: true/u],
     [
       "the host's folder of devices",

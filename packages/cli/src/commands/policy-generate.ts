@@ -36,7 +36,7 @@ MANIFEST is YAML with a Pod, or with a Deployment, ReplicaSet, StatefulSet, Daem
 the ConfigMaps and Secrets that it refers to for variables; - reads standard input. Each image's digest, configuration and
 accounts are read from its registry: the policy allows the image that its name stands for now. The policy is put to all
 requests that a runtime makes of the pod before it is printed. What of a manifest is not known, or cannot be held to by a
-policy, is an error with its line.
+policy, is an error with its line. packages/genpolicy/POLICY.md says what a policy binds.
 
 Exit status 1 when no policy was made.`,
   arity: { min: 1, max: 100 },
