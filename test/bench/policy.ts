@@ -10,16 +10,7 @@ import { runInNewContext } from "node:vm";
 
 import { PolicyEngine } from "@nacre/agent-policy";
 
-import {
-  containerId,
-  containerQuestion,
-  createQuestion,
-  largePod,
-  POD_ID,
-  podPolicyText,
-  type Question,
-  sandboxQuestions,
-} from "./policy-pod.ts";
+import { benchedPolicy, type Question } from "./policy-pod.ts";
 import { cargoPeer } from "../setup/cargo.ts";
 import { type BenchRow, median, ratioRow } from "./row.ts";
 
@@ -27,22 +18,16 @@ import { type BenchRow, median, ratioRow } from "./row.ts";
 const DECISIONS = 300;
 const LOADS = 15;
 const MANY = 10_000;
-const NAME = "service-7";
-const ID = containerId(7);
 const wasm = readFileSync(fileURLToPath(import.meta.resolve("regorus-wasm/regorus.wasm")));
 
 /** Decisions of the policy engine beside those of the native crate, as Kata's agent uses it. */
 export async function benchPolicy(): Promise<BenchRow[]> {
-  const pod = largePod();
-  const policy = podPolicyText(pod);
-  const create = createQuestion(pod, NAME, ID);
-  const start = containerQuestion("StartContainer", POD_ID);
-  const before = sandboxQuestions(pod);
+  const { policy, before, state, create, start } = await benchedPolicy();
   const size = `${kilobytes(policy)} policy, ${kilobytes(create.input)} request`;
   const first = await firstDecision(policy, before[0] as Question);
   const engine = await engineWith(policy);
   for (const question of before) await decide(engine, question);
-  const peer = NativePeer.start(policy, stateBefore(), [create, start]);
+  const peer = NativePeer.start(policy, state, [create, start]);
   try {
     const creates = await turns(engine, create, peer, 0);
     const starts = await turns(engine, start, peer, 1);
@@ -79,7 +64,7 @@ async function turns(
     const begin = performance.now();
     await decide(engine, question);
     const ours = performance.now() - begin;
-    if (question.whose.creates === true) await engine.forget(ID);
+    if (question.whose.creates === true) await engine.forget(question.whose.container ?? "");
     const theirs = await peer?.decide(n);
     if (i < 0) continue;
     taken.ours.push(ours);
@@ -163,7 +148,7 @@ async function memoryLeft(engine: PolicyEngine, question: Question): Promise<Ben
   const some = async (count: number): Promise<number> => {
     for (let i = 0; i < count; i += 1) {
       await decide(engine, question);
-      await engine.forget(ID);
+      await engine.forget(question.whose.container ?? "");
     }
     collect();
     const { heapUsed, external } = process.memoryUsage();
@@ -200,11 +185,6 @@ function at({ ours, peer }: Taken, share: number): { readonly ours: number; read
 
 function kilobytes(text: string): string {
   return `${(Buffer.byteLength(text) / 1000).toFixed(1)} KB`;
-}
-
-/** What the rules keep of the sandbox's requests. */
-function stateBefore(): string {
-  return JSON.stringify({ pstate: { sandbox: { id: POD_ID }, [POD_ID]: "pause" } });
 }
 
 /** regorus, native, in a process of its own. */

@@ -5,15 +5,7 @@ import { AgentService, fromJson, type MethodDescriptor, parseLossless, stringify
 import { compileRegorus, RegoEngine, RegoError, RegoMachine } from "regorus-wasm";
 import { describe, expect, it } from "vitest";
 import { randomMessage, seeded } from "../../packages/agent-policy/test/random-message.ts";
-import {
-  containerId,
-  containerQuestion,
-  createQuestion,
-  largePod,
-  POD_ID,
-  podPolicyText,
-  sandboxQuestions,
-} from "../bench/policy-pod.ts";
+import { benchedPolicy } from "../bench/policy-pod.ts";
 import { PODS, PolicedPod, podManifest } from "../fixtures/generated-pod.ts";
 import { jsonLines, vectors } from "../setup/data.ts";
 
@@ -22,8 +14,8 @@ const module = await compileRegorus(readFileSync(join(ROOT, "packages/regorus-wa
 const options = { monotonicMs: (): number => performance.now(), limitMs: 60_000, deadlineMs: 60_000 };
 const methods: Readonly<Record<string, MethodDescriptor<object, object>>> = AgentService.methods;
 
-/** A pod whose policy is of the size that genpolicy makes. */
-const LARGE = largePod(5);
+/** A pod of four containers with many variables. */
+const LARGE = await benchedPolicy();
 
 /** A rule and the input that it is asked with. */
 interface Question {
@@ -112,12 +104,9 @@ function questions(): Question[] {
   return [...podQuestions(), ...recorded, ...pods, ...made];
 }
 
-/** Requests under which the large pod starts, many of each container. */
+/** Requests under which the large pod starts, with one of its containers. */
 function podQuestions(): Question[] {
-  const creates = Object.keys(LARGE.containers).flatMap((name, i) =>
-    Array.from({ length: 10 }, (_, k) => createQuestion(LARGE, name, containerId(i * 10 + k))),
-  );
-  const all = [...sandboxQuestions(LARGE), ...creates, containerQuestion("StartContainer", POD_ID)];
+  const all = [...LARGE.before, LARGE.create, LARGE.start];
   return all.map(({ rule, input }) => ({ rule, input: parseLossless(input) as Json }));
 }
 
@@ -147,7 +136,7 @@ function altered(input: Json, random: (n: number) => number): Json {
 
 const POLICIES: ReadonlyArray<readonly [string, string]> = [
   ["dense", DENSE],
-  ["large", podPolicyText(LARGE)],
+  ["large", LARGE.policy],
   ...readdirSync(join(ROOT, "guest-rootfs/policies")).map(
     (name) => [name, readFileSync(join(ROOT, "guest-rootfs/policies", name), "utf8")] as const,
   ),

@@ -216,21 +216,27 @@ args_match(expected, args) if {
 environment_allowed(container, environment) if {
 	names := {name | some entry in environment; name := split(entry, "=")[0]}
 	count(names) == count(environment)
-	every expected in container.env {
-		some entry in environment
-		matches(expected, entry)
+	given := {entry | some entry in environment}
+	known := {entry | some entry in container.env}
+	every entry in known {
+		entry in given
 	}
-	every entry in environment {
+	others := [entry | some entry in environment; not entry in known]
+	every expected in container.env_patterns {
+		entry_present(expected, others)
+	}
+	every entry in others {
 		entry_allowed(container, entry)
 	}
 }
 
-entry_allowed(container, entry) if {
-	entry in container.env
+entry_present(expected, environment) if {
+	some entry in environment
+	matches(expected, entry)
 }
 
 entry_allowed(container, entry) if {
-	some expected in container.env
+	some expected in container.env_patterns
 	matches(expected, entry)
 }
 
@@ -279,8 +285,9 @@ mounts_allowed(container, mounts) if {
 	every mount in mounts {
 		mount_allowed(container, mount)
 	}
-	every expected in container.mounts {
-		mount_present(expected, mounts)
+	places := {mount.destination | some mount in mounts}
+	every place, _ in container.mounts {
+		place in places
 	}
 	at_one_place_each(mounts)
 	every later, mount in mounts {
@@ -289,22 +296,16 @@ mounts_allowed(container, mounts) if {
 }
 
 mount_allowed(container, mount) if {
-	some expected in container.mounts
-	mount_matches(expected, mount)
+	mount_matches(container.mounts[mount.destination], mount)
 }
 
 mount_allowed(container, mount) if {
 	some expected in container.further_mounts
-	mount_matches(expected, mount)
-}
-
-mount_present(expected, mounts) if {
-	some mount in mounts
+	expected.destination == mount.destination
 	mount_matches(expected, mount)
 }
 
 mount_matches(expected, mount) if {
-	mount.destination == expected.destination
 	mount.type_ == expected.type
 	mount.options == expected.options
 	matches(expected.source, mount.source)

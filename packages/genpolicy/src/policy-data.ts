@@ -36,8 +36,8 @@ export interface PolicyPlace {
   readonly images: readonly string[];
   readonly shared_pid: boolean;
   readonly readonly_root: boolean;
-  /** Mounts that must be there, and those that may. */
-  readonly mounts: readonly PolicyMount[];
+  /** Mounts that must be there, by their places, and those that may, at other places. */
+  readonly mounts: Readonly<Record<string, Omit<PolicyMount, "destination">>>;
   readonly further_mounts: readonly PolicyMount[];
   /** Storages beside that of the image; all must be there. */
   readonly storages: readonly PolicyStorage[];
@@ -59,7 +59,9 @@ export interface PolicyContainer extends PolicyPlace {
   readonly ends_before: readonly string[];
   readonly args: readonly PolicyText[];
   /** `NAME=value`, all that must be there. */
-  readonly env: readonly PolicyText[];
+  readonly env: readonly string[];
+  /** The same of those of which the host fills in a part. */
+  readonly env_patterns: readonly PolicyText[];
   readonly cwd: PolicyText;
   readonly tty: boolean;
   readonly stdin: boolean;

@@ -70,7 +70,7 @@ function sandboxPlace(pod: Pod): PolicyPlace {
     images: ["pause"],
     shared_pid: false,
     readonly_root: true,
-    mounts: SANDBOX_MOUNTS,
+    mounts: byPlace(SANDBOX_MOUNTS),
     further_mounts: SANDBOX_RESOLV_OPTIONS.map((options) => ({
       destination: "/etc/resolv.conf",
       type: "bind",
@@ -88,6 +88,7 @@ function sandboxPlace(pod: Pod): PolicyPlace {
 
 function policyContainer(container: PodContainer, pod: Pod): PolicyContainer {
   const { image, account, mounts, token } = container;
+  const env = container.env.map(policyText);
   const places = new Set(mounts.map(({ destination }) => destination));
   const groups = [...new Set([...pod.supplementalGroups, ...(pod.fsGroup === undefined ? [] : [pod.fsGroup])])];
   return {
@@ -96,7 +97,8 @@ function policyContainer(container: PodContainer, pod: Pod): PolicyContainer {
     manifest_digests: image.manifestDigests,
     ...orderOf(container, pod),
     args: container.args.map(policyText),
-    env: container.env.map(policyText),
+    env: env.filter((text) => typeof text === "string"),
+    env_patterns: env.filter((text) => typeof text !== "string"),
     cwd: container.cwd,
     tty: container.tty,
     stdin: container.stdin,
@@ -113,7 +115,10 @@ function policyContainer(container: PodContainer, pod: Pod): PolicyContainer {
     capabilities: container.capabilities,
     readonly_root: container.readOnlyRoot,
     shared_pid: pod.sharedPid,
-    mounts: [...CONTAINER_MOUNTS.filter(({ destination }) => !places.has(destination)), ...mounts.map(policyMount)],
+    mounts: byPlace([
+      ...CONTAINER_MOUNTS.filter(({ destination }) => !places.has(destination)),
+      ...mounts.map(policyMount),
+    ]),
     further_mounts: token === undefined ? [] : [policyMount(token)],
     storages: storages(mounts, pod.fsGroup),
     masked_paths: MASKED,
@@ -148,6 +153,10 @@ function orderOf(
         ? containers.slice(containers.findIndex((one) => one.name === name) + 1).map((one) => one.name)
         : [],
   };
+}
+
+function byPlace(mounts: readonly PolicyMount[]): PolicyPlace["mounts"] {
+  return Object.fromEntries(mounts.map(({ destination, ...mount }) => [destination, mount]));
 }
 
 function policyMount(mount: VolumeMount): PolicyMount {
