@@ -1,3 +1,4 @@
+export { TRUST_CLAIMS, tierOf, type TrustTier } from "./attestation/appraisal.ts";
 export { AttestationService, type Finding, type VerificationRequest } from "./attestation/attestation-service.ts";
 export { EarSigner } from "./attestation/ear.ts";
 export {
@@ -20,7 +21,18 @@ export { PostgresStorage, type PostgresOptions } from "./storage/postgres.ts";
 export { RedisStorage, type RedisOptions } from "./storage/redis.ts";
 export { SqliteStorage } from "./storage/sqlite.ts";
 export { Namespace, type Storage } from "./storage/storage.ts";
-export { startTrustee, type Trustee, type TrusteeOptions } from "./trustee.ts";
+export { type TokenTrust, TokenVerifier } from "./kbs/token-verifier.ts";
+export { parseMessage } from "./rvps/message.ts";
+export {
+  type AttestationOptions,
+  loadRegorus,
+  makeAttestationService,
+  startTrustee,
+  type Trustee,
+  type TrusteeOptions,
+} from "./trustee.ts";
+export { parsePemChain } from "./verifier/certificate.ts";
+export { type MeasuredEvent, parseEventLog } from "./verifier/event-log/event-log.ts";
 export { AzSnpVerifier } from "./verifier/azure/az-snp-verifier.ts";
 export { sampleDeviceVerifier, sampleVerifier } from "./verifier/sample.ts";
 export { type FetchBytes, keyDistributionService } from "./verifier/snp/kds.ts";

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 import {
   deviceRuntimeData,
@@ -23,7 +23,7 @@ import { KbsFailure } from "./kbs-failure.ts";
 import type { Metrics } from "./metrics.ts";
 import { cookieValue, JSON_TYPE, type KbsReply, type KbsRequest, reply, type Route, routeOf } from "./request.ts";
 import type { ResourcePlugin } from "./resource-plugin.ts";
-import type { ResourcePolicy } from "./resource-policy.ts";
+import type { PolicyDecision, ResourcePolicy } from "./resource-policy.ts";
 import type { Session, Sessions } from "./session.ts";
 import type { TokenVerifier, VerifiedToken } from "./token-verifier.ts";
 
@@ -169,7 +169,9 @@ export class Kbs {
     const { token, findings } = await service.evaluate([primary, ...devices], ["default"]);
     await this.#parts.sessions.attested(session, token);
     this.#parts.metrics.count("kbs_attestation_successes_total", session.tee);
-    this.#audit({ event: "attest", outcome: "allowed", session: session.id, tee: session.tee, findings });
+    const { id, tee } = session;
+    const digests = { evidence: sha256(stringifyLossless(evidence)), token: sha256(token) };
+    this.#audit({ event: "attest", outcome: "allowed", session: id, tee, ...digests, findings });
     return token;
   }
 
@@ -301,9 +303,11 @@ export class Kbs {
     let about: Record<string, unknown> = {};
     let secret: Buffer | undefined;
     try {
-      const token = await this.#verifiedToken(request);
-      about = shownClaims(token);
-      await this.#expectAllowed(route, token.claims);
+      const { token, session } = await this.#verifiedToken(request);
+      about = { ...(session === undefined ? {} : { session }), ...shownClaims(token) };
+      const decision = await this.#decide(route, token.claims);
+      about = { ...about, policy: decision.digest };
+      if (!decision.allowed) throw new KbsFailure("PolicyDeny", "Access denied by policy");
       // What GET alone does, as with upstream.
       if (request.method !== "GET") throw new TrusteeError("request", "resource: expected GET, POST or DELETE");
       secret = await resources.read(route.path);
@@ -319,33 +323,34 @@ export class Kbs {
     }
   }
 
-  async #expectAllowed(route: Route, claims: Fields): Promise<void> {
+  async #decide(route: Route, claims: Fields): Promise<PolicyDecision> {
     const { metrics, policy } = this.#parts;
     metrics.count("kbs_policy_evaluations_total");
-    let allowed: boolean;
     try {
-      allowed = await policy.allows(
+      const decision = await policy.decide(
         { plugin: route.name, path: route.path, query: route.query },
         stringifyLossless(claims),
       );
+      metrics.count(decision.allowed ? "kbs_policy_approvals_total" : "kbs_policy_violations_total");
+      return decision;
     } catch (error) {
       metrics.count("kbs_policy_errors_total");
       // Upstream sends the policy's line along.
       throw new KbsFailure("PolicyEngineError", "Policy engine error: Failed to eval policy", error);
     }
-    metrics.count(allowed ? "kbs_policy_approvals_total" : "kbs_policy_violations_total");
-    if (!allowed) throw new KbsFailure("PolicyDeny", "Access denied by policy");
   }
 
   /** The session's token comes first, then the bearer's; either is verified. */
-  async #verifiedToken(request: KbsRequest): Promise<VerifiedToken> {
+  async #verifiedToken(
+    request: KbsRequest,
+  ): Promise<{ readonly token: VerifiedToken; readonly session: string | undefined }> {
     const session = await this.#parts.sessions.find(cookieValue(request.cookie, SESSION_COOKIE) ?? "");
     const token = session?.token ?? bearerToken(request.authorization);
     if (token === undefined) throw new KbsFailure("TokenNotFound", "Attestation Token not found");
     try {
       const verified = await this.#parts.tokens.verify(token);
       this.#parts.tokens.teeKey(verified.claims);
-      return verified;
+      return { token: verified, session: session?.token === undefined ? undefined : session.id };
     } catch (error) {
       throw new KbsFailure("TokenVerifierError", "Token Verifier error", error);
     }
@@ -410,6 +415,10 @@ function encrypt(secret: Buffer, key: () => ReturnType<TokenVerifier["teeKey"]>)
   } catch (error) {
     throw new KbsFailure("JweError", "JWE failed", error);
   }
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 /** What the audit log says of a token: which it was, and how each device stood. */

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 import { TrusteeError } from "../error.ts";
 import type { Fields } from "../fields.ts";
 import { RegoCache } from "../policy/rego-cache.ts";
@@ -33,6 +35,12 @@ export interface Requested {
   readonly query: Readonly<Record<string, string>>;
 }
 
+/** What a policy said, and the SHA-256 of its text. */
+export interface PolicyDecision {
+  readonly allowed: boolean;
+  readonly digest: string;
+}
+
 /** The one policy for all plugins (spec trustee 1.8). */
 export class ResourcePolicy {
   readonly #storage: Storage;
@@ -63,12 +71,12 @@ export class ResourcePolicy {
   }
 
   /** Only true is yes. `claims`: the token's, as JSON. Rejects with `policy`. */
-  async allows({ plugin, path, query }: Requested, claims: string): Promise<boolean> {
+  async decide({ plugin, path, query }: Requested, claims: string): Promise<PolicyDecision> {
     const text = (await this.#storage.get(Namespace.KBS, KEY))?.toString("utf8");
     if (text === undefined) throw new TrusteeError("policy", "resource policy: expected one in storage");
     const data: Fields = { plugin, "resource-path": path, query };
     const question = { rules: [ALLOW], input: claims, data: JSON.stringify(data) };
     const { values } = await this.#policies.get("", text).ask(question);
-    return values[0] === "true";
+    return { allowed: values[0] === "true", digest: createHash("sha256").update(text).digest("hex") };
   }
 }
