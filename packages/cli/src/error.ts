@@ -1,9 +1,17 @@
 /**
  * Why a command failed: `usage` (the command line), `environment` (this machine lacks something), `not-found` (no such
  * guest or container), `guest` (the guest did not come up or ended), `agent` (the agent refused, with its code),
- * `input` (a file or JSON that cannot be used), `internal`.
+ * `input` (a file or JSON that cannot be used), `refused` (evidence or a token that does not hold), `internal`.
  */
-export type NacreErrorCode = "usage" | "environment" | "not-found" | "guest" | "agent" | "input" | "internal";
+export type NacreErrorCode =
+  | "usage"
+  | "environment"
+  | "not-found"
+  | "guest"
+  | "agent"
+  | "input"
+  | "refused"
+  | "internal";
 
 /** The one error of this package. */
 export class NacreError extends Error {

@@ -1,4 +1,5 @@
 import type { Command } from "../command.ts";
+import { attest } from "./attest.ts";
 import { doctor } from "./doctor.ts";
 import { exec } from "./exec.ts";
 import { guestConsole } from "./guest-console.ts";
@@ -40,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   policyExplain,
   policyDiff,
   trace,
+  attest,
   trusteeStart,
   trusteeToken,
   trusteeAs,
