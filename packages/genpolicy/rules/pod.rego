@@ -216,12 +216,10 @@ args_match(expected, args) if {
 environment_allowed(container, environment) if {
 	names := {name | some entry in environment; name := split(entry, "=")[0]}
 	count(names) == count(environment)
-	given := {entry | some entry in environment}
-	known := {entry | some entry in container.env}
-	every entry in known {
-		entry in given
+	every entry in container.env {
+		entry in environment
 	}
-	others := [entry | some entry in environment; not entry in known]
+	others := [entry | some entry in environment; not entry in container.env]
 	every expected in container.env_patterns {
 		entry_present(expected, others)
 	}
@@ -238,9 +236,7 @@ entry_present(expected, environment) if {
 entry_allowed(container, entry) if {
 	some expected in container.env_patterns
 	matches(expected, entry)
-}
-
-entry_allowed(_, entry) if {
+} else if {
 	some expected in policy_data.pod.env
 	matches(expected, entry)
 }
@@ -289,7 +285,7 @@ mounts_allowed(container, mounts) if {
 	every place, _ in container.mounts {
 		place in places
 	}
-	at_one_place_each(mounts)
+	at_one_place_each(mounts, places)
 	every later, mount in mounts {
 		not_hidden(mount, later, mounts)
 	}
@@ -312,9 +308,10 @@ mount_matches(expected, mount) if {
 }
 
 # Two mounts at one place are the same mount.
-at_one_place_each(mounts) if {
+at_one_place_each(mounts, places) if {
+	count(mounts) == count(places)
+} else if {
 	distinct := {mount | some mount in mounts}
-	places := {mount.destination | some mount in mounts}
 	count(distinct) == count(places)
 }
 
@@ -409,17 +406,14 @@ linux_allowed(container, linux) if {
 	every path in container.masked_paths {
 		path in linux.MaskedPaths
 	}
-	every path in linux.MaskedPaths {
+	others := [path | some path in linux.MaskedPaths; not path in container.masked_paths]
+	every path in others {
 		path_maskable(container, path)
 	}
 	same_set(linux.ReadonlyPaths, container.readonly_paths)
 	sysctls_allowed(container, linux.Sysctl)
 	resources_allowed(linux.Resources)
 	cgroup_allowed(linux.CgroupsPath)
-}
-
-path_maskable(container, path) if {
-	path in container.masked_paths
 }
 
 path_maskable(container, path) if {
