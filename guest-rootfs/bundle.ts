@@ -32,6 +32,7 @@ export const ENTRIES: readonly Entry[] = [
     source: "packages/attestation-agent/src/service/grpc-server.ts",
     program: false,
   },
+  { name: "api-server-rest", source: "packages/api-server-rest/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
   { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },

@@ -112,6 +112,7 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
     ...daemon("kata-agent", "/usr/bin/kata-agent", join(bundles, "kata-agent.mjs")),
     ...daemon("attestation-agent", "/usr/local/bin/attestation-agent", join(bundles, "attestation-agent.mjs")),
     data("/usr/lib/nacre/attestation-agent-grpc.mjs", own(join(bundles, "attestation-agent-grpc.mjs"))),
+    ...daemon("api-server-rest", "/usr/local/bin/api-server-rest", join(bundles, "api-server-rest.mjs")),
     ...daemon(
       "confidential-data-hub",
       "/usr/local/bin/confidential-data-hub",

@@ -62,6 +62,14 @@ config = "\${cdh_config_path}"
 env = { LD_LIBRARY_PATH = "\${extension_root}/${libraries}", PATH = "/usr/sbin:/usr/bin:/sbin:/bin" }
 wait_socket = "\${cdh_socket}"
 timeout_secs = "\${launch_process_timeout}"
+
+[[process]]
+id = "api-server-rest"
+level = 3
+path = "usr/bin/node"
+args = ["--disable-sigusr1", "\${extension_root}/usr/lib/nacre/api-server-rest.mjs", "--features", "\${rest_api_features}"]
+env = { LD_LIBRARY_PATH = "\${extension_root}/${libraries}", PATH = "/usr/sbin:/usr/bin:/sbin:/bin" }
+timeout_secs = "0"
 `;
 
 /** The guest components with an interpreter of their own, for a base that has none; the C library is the base's. */
@@ -71,6 +79,7 @@ function coco({ sources, flavour }: ExtensionOptions): readonly Entry[] {
   const entries = [
     text("/etc/kata-extensions/components.toml", componentsToml(`usr/lib/${TRIPLET[sources.arch]}`)),
     program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
+    bundle("api-server-rest.mjs"),
     bundle("attestation-agent.mjs"),
     bundle("attestation-agent-grpc.mjs"),
     bundle("confidential-data-hub.mjs"),

@@ -62,7 +62,7 @@ describe("the guest's log, at its most talkative", () => {
     const lines = (await logUntil("after-the-forgeries")).split(/[\n\r\u001b\u009b\u2028]/);
     // A virtual machine's log has its kernel's lines, which begin with seconds and microseconds.
     const own =
-      /^(?:|\{"msg":.*"name":"kata-agent".*\}|NVRC .*|\[[^\]]* (?:attestation-agent|confidential-data-hub)\] .*|\[ *\d+\.\d{6}\] .*)$/;
+      /^(?:|\{"msg":.*"name":"kata-agent".*\}|NVRC .*|\[[^\]]* (?:api-server-rest|attestation-agent|confidential-data-hub)\] .*|\[ *\d+\.\d{6}\] .*)$/;
     expect(lines.filter((line) => !own.test(line))).toEqual([]);
     expect(lines.filter((line) => line.startsWith('{"msg":"forged"'))).toEqual([]);
   });

@@ -72,6 +72,7 @@ describe("the guest's root directory", () => {
     expect(version("/usr/bin/node", "/usr/bin/kata-agent", "--version")).toMatch(/^kata-agent version /u);
     expect(version("/usr/bin/kata-agent", "--version")).toMatch(/^kata-agent version /u);
     expect(version("/usr/local/bin/attestation-agent", "--version")).toMatch(/^attestation-agent /u);
+    expect(version("/usr/local/bin/api-server-rest", "--version")).toMatch(/^api-server-rest /u);
     expect(version("/usr/local/bin/confidential-data-hub", "--version")).toMatch(/^confidential-data-hub /u);
   });
 

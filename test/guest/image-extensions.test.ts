@@ -83,6 +83,7 @@ describe("the extension coco", () => {
       expect(file.process.map(({ id, level }) => [id, level])).toEqual([
         ["attestation-agent", 1],
         ["confidential-data-hub", 2],
+        ["api-server-rest", 3],
       ]);
       expect(readdirSync(join(root, file.paths["pause-bundle"] ?? ""))).toEqual(["config.json", "rootfs"]);
       for (const { id, path, args, env } of file.process) {

@@ -52,7 +52,7 @@ const EXECUTABLES: readonly string[] = [
   "/pause_bundle/rootfs/pause",
   "/usr/bin/crun",
   "/usr/bin/node",
-  "/usr/lib/nacre/attestation-agent-grpc.mjs",
+  "/usr/lib/nacre/api-server-rest.mjs",
   "/usr/lib/nacre/attestation-agent.mjs",
   "/usr/lib/nacre/confidential-data-hub.mjs",
   "/usr/lib/nacre/kata-agent.mjs",

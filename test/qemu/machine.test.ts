@@ -74,7 +74,7 @@ describe("a virtual machine of 256 MiB", () => {
     const programs = daemons.map(({ args }) =>
       args.find((argument) => /^\/usr\/s?bin\/(?!node)|^\/usr\/l/u.test(argument)),
     );
-    for (const name of ["nvrc", "kata-agent", "attestation-agent", "confidential-data-hub"]) {
+    for (const name of ["nvrc", "kata-agent", "attestation-agent", "confidential-data-hub", "api-server-rest"]) {
       expect(programs.filter((program) => program?.includes(name))).toHaveLength(1);
     }
     for (const { environment, args } of daemons) {

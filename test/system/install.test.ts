@@ -24,6 +24,7 @@ const OURS = [
   "/pause_bundle/config.json",
   "/pause_bundle/rootfs/pause",
   "/usr/bin/kata-agent",
+  "/usr/lib/nacre/api-server-rest.mjs",
   "/usr/lib/nacre/attestation-agent-grpc.mjs",
   "/usr/lib/nacre/attestation-agent.mjs",
   "/usr/lib/nacre/confidential-data-hub.mjs",
@@ -32,6 +33,7 @@ const OURS = [
   "/usr/lib/nacre/koffi.node",
   "/usr/lib/nacre/regorus.wasm",
   "/usr/lib/nacre/unpack-worker.mjs",
+  "/usr/local/bin/api-server-rest",
   "/usr/local/bin/attestation-agent",
   "/usr/local/bin/confidential-data-hub",
 ];
@@ -76,6 +78,7 @@ describe("make install", () => {
       execFileSync(join(destdir, path), ["--version"], { encoding: "utf8", env: {} });
     expect(version("/usr/bin/kata-agent")).toMatch(/^kata-agent version 4\.1\.0 /u);
     expect(version("/usr/local/bin/attestation-agent")).toMatch(/^attestation-agent \d.* \(flavour: kata\)$/mu);
+    expect(version("/usr/local/bin/api-server-rest")).toMatch(/^api-server-rest \d/u);
     expect(version("/usr/local/bin/confidential-data-hub")).toMatch(/^confidential-data-hub \d/u);
     expect(read(UNIT)).toContain(`\nExecStart=${process.execPath} --disable-sigusr1 `);
   });

@@ -31,7 +31,7 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     inspect: {
       type: "string",
       value: "DAEMON",
-      help: "open the debugger of nvrc, kata-agent, attestation-agent or confidential-data-hub",
+      help: "open the debugger of a daemon: nvrc, kata-agent or a guest component",
     },
     "inspect-brk": { type: "string", value: "DAEMON", help: "the same, and it goes on only when a debugger is there" },
     shell: {

@@ -55,6 +55,12 @@ function ofImage({ config, initdata }: LaunchPlanOptions): Component[] {
       args: file(initdata?.hubConfig),
       socket: CDH_SOCKET,
     },
+    {
+      ...common,
+      id: "api-server-rest",
+      path: "/usr/local/bin/api-server-rest",
+      args: ["--features", config.guestComponentsRestApi],
+    },
   ];
   return known.filter(({ id }) => COMPONENT_LEVELS.indexOf(id) <= levelOf(config));
 }

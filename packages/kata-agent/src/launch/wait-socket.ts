@@ -10,6 +10,8 @@ import { dirname } from "node:path";
 export async function waitForSocket(path: string, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  // A listener that comes later than the signal hears nothing.
+  signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let trying = false;
   const attempt = (): void => {
