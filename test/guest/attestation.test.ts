@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 import { type Guest, listGuests, startGuest, sweep } from "@nacre/cli";
 import { formatInitdata, InitdataKey, parseAgentToken } from "@nacre/kbs-protocol";
@@ -12,6 +14,7 @@ import { chooseNetwork } from "../../packages/cli/src/guest/network.ts";
 import { type Broker, makeBroker } from "../fixtures/broker.ts";
 import { changed } from "../fixtures/changed.ts";
 import { guestLogged } from "../fixtures/guest-log.ts";
+import { NacreCommand } from "../fixtures/nacre-command.ts";
 
 /** Of the two sockets that the guest has for its components, as the kernel shows them of its init. */
 const COMPONENTS = "/run/confidential-containers";
@@ -110,6 +113,13 @@ const resource = async (name: string): Promise<string> =>
 
 const lastRefusal = (): unknown => broker.audit().findLast(({ outcome }) => outcome === "refused")?.["reason"];
 
+/** As a container reaches it: in the guest's network. */
+const http = async (path: string): Promise<string> => {
+  const within = [`--net=/proc/${guest.initPid}/ns/net`, "--"];
+  const curl = ["/usr/bin/curl", "-sS", "--noproxy", "*", `http://127.0.0.1:8006${path}`];
+  return (await promisify(execFile)("/usr/bin/nsenter", [...within, ...curl])).stdout;
+};
+
 describe("a guest with initdata", () => {
   it("says that nothing binds it, and lives by its policy", async () => {
     const log = await guestLogged(guest, "Platform does not support initdata checking");
@@ -148,6 +158,20 @@ describe("a guest with initdata", () => {
     await guestLogged(guest, /ERROR confidential-data-hub\] \[CDH\] \[ERROR\]: Get Resource failed: .*PolicyDeny/u);
     await broker.setResourcePolicy(ALLOWS);
     expect(await resource("kbs:///guest/key/one")).toBe(SECRET);
+  });
+
+  it("has its resources for containers, by HTTP on loopback", async () => {
+    expect(await http("/cdh/resource/guest/key/one")).toBe(SECRET);
+    expect(await http("/cdh/resource/other/key/one")).toBe("ttrpc request error");
+    expect(await http("/aa/token?token_type=kbs")).toBe("Attestation Feature Not Enabled");
+    expect(JSON.parse(await http("/info"))).toMatchObject({ tee: "sample", feature: "resource" });
+  });
+
+  it("answers nacre aa", async () => {
+    const nacre = new NacreCommand(stateRoot);
+    const { status, stdout } = await nacre.run(["aa", "get-token", "--claims", "--guest", guest.id]);
+    expect([status, Object.keys((JSON.parse(stdout) as { submods: object }).submods)]).toEqual([0, ["cpu0"]]);
+    expect(stdout).not.toContain("PRIVATE KEY");
   });
 
   it("attests again when the broker no longer takes its token", async () => {

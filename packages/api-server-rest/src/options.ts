@@ -52,6 +52,8 @@ export function parseOptions(args: readonly string[]): RestOptions {
     given[name] = value;
   }
   const feature = FEATURES.find((one) => one === given.features);
+  // Whoever asks for the version alone need not say anything that makes sense.
+  if (version) return { version, host: "", port: 0, feature: "resource", hub: given.hub, agent: given.agent };
   if (feature === undefined) throw usage(`--features: expected ${FEATURES.join(", ")}`);
   for (const name of ["hub", "agent"] as const) {
     if (!given[name].startsWith("unix://")) throw usage(`${given[name]}: expected unix://SOCKET`);

@@ -15,15 +15,19 @@ describe("parseOptions", () => {
       hub: "unix:///run/confidential-containers/cdh.sock",
       agent: "unix:///run/confidential-containers/attestation-agent/attestation-agent.sock",
     });
-    const args = ["-b", "[::1]:80", "--features=all", "-c", "unix:///c", "--aa_addr", "unix:///a", "--version"];
+    const args = ["-b", "[::1]:80", "--features=all", "-c", "unix:///c", "--aa_addr", "unix:///a"];
     expect(parseOptions(args)).toEqual({
-      version: true,
+      version: false,
       host: "::1",
       port: 80,
       feature: "all",
       hub: "unix:///c",
       agent: "unix:///a",
     });
+  });
+
+  it("looks at nothing else when the version is asked for", () => {
+    expect(parseOptions(["--features", "${rest_api_features}", "--version"]).version).toBe(true);
   });
 
   it.each([

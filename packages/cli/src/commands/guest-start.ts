@@ -7,6 +7,8 @@ import type { Guest } from "../guest/guest.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
 import { shellOptions } from "../guest/shell.ts";
 import { startGuest } from "../guest/start.ts";
+import { readForm } from "../initdata/forms.ts";
+import { readInputBytes } from "../input-file.ts";
 import { inspectOptions } from "../inspect/inspected.ts";
 import { sweepAbandoned } from "../sweep-abandoned.ts";
 import { Builder } from "../watch/builder.ts";
@@ -39,12 +41,13 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
       help: "let nacre guest console --shell in (devkit), with busybox or the devkit extension",
     },
     watch: { type: "boolean", help: "stay, and start the guest or its daemon anew when their sources change" },
+    initdata: { type: "string", value: "FILE", help: "an initdata document, in any form of nacre initdata" },
     memory: { type: "string", value: "MIB", help: "memory of the guest with its containers" },
     ...QEMU_FLAGS,
   },
   async run({ flags }, context) {
     await sweepAbandoned(context);
-    const options = await guestOptions(flags, context);
+    const options = await startOptions(flags, context);
     const inspect = inspected(flags.inspect, flags["inspect-brk"]);
     const shell = flags.shell ? shellOptions(flags.qemu ? "qemu" : "simulated") : undefined;
     const given: StartGuestOptions = {
@@ -65,6 +68,21 @@ measured image of make rootfs. Its registry configuration speaks plain HTTP to t
     print(context, guestJson(guest), guestText(guest));
   },
 });
+
+/** What of the flags is given to the guest, by initdata or otherwise. */
+async function startOptions(
+  flags: Parameters<typeof guestOptions>[0] & { readonly initdata: string | undefined; readonly qemu: boolean },
+  context: Context,
+): Promise<StartGuestOptions> {
+  const options = await guestOptions(flags, context);
+  if (flags.initdata === undefined) return options;
+  const { toml: initdata } = await readForm(await readInputBytes(flags.initdata, context));
+  const given = [...flags.mirror, ...flags["insecure-registry"], ...flags["registry-ca"]];
+  if (!flags.qemu || given.length > 0) return { ...options, initdata };
+  // A virtual machine has its configuration by initdata alone.
+  const { registries: _, extraRoots: __, ...rest } = options;
+  return { ...rest, initdata };
+}
 
 /** Starts a guest again whenever its sources change, until Ctrl-C. */
 async function watched(context: Context, given: StartGuestOptions): Promise<never> {

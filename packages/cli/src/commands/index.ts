@@ -1,4 +1,5 @@
 import type { Command } from "../command.ts";
+import { aaEvidence, aaExtend, aaTee, aaToken } from "./aa.ts";
 import { attest } from "./attest.ts";
 import { doctor } from "./doctor.ts";
 import { exec } from "./exec.ts";
@@ -8,6 +9,8 @@ import { guestLogs } from "./guest-logs.ts";
 import { guestStart } from "./guest-start.ts";
 import { guestStop } from "./guest-stop.ts";
 import { hypervisorServe } from "./hypervisor-serve.ts";
+import { initdataBuild } from "./initdata-build.ts";
+import { initdataDigest, initdataInspect } from "./initdata-inspect.ts";
 import { kataInstall, kataUninstall } from "./kata-install.ts";
 import { policyCheck } from "./policy-check.ts";
 import { policyDiff } from "./policy-diff.ts";
@@ -42,6 +45,13 @@ export const COMMANDS: readonly Command[] = [
   policyDiff,
   trace,
   attest,
+  initdataBuild,
+  initdataInspect,
+  initdataDigest,
+  aaTee,
+  aaEvidence,
+  aaToken,
+  aaExtend,
   trusteeStart,
   trusteeToken,
   trusteeAs,
