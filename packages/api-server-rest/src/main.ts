@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { componentLog, LOG_LEVELS, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { messageWithCauses } from "@nacre/ttrpc";
+import { offerInspector } from "@nacre/vsock/inspector-port";
 
 import { Component } from "./component.ts";
 import { serveHttp } from "./http-server.ts";
@@ -18,6 +19,7 @@ async function main(): Promise<void> {
   }
   withoutMiddleCompiler();
   const kernel = parseKernelCommandLine(readFileSync("/proc/cmdline", "utf8"));
+  await offerInspector("api-server-rest", kernel);
   const level = LOG_LEVELS.find((name) => name === process.env["RUST_LOG"]) ?? "info";
   const log = componentLog("api-server-rest", level, (line) => process.stderr.write(line));
   const tracer = new Tracer({
