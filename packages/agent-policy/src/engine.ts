@@ -46,13 +46,15 @@ export interface CheckOptions extends About {
 /** Whose request it is, for the state that the policy keeps of containers by their ids. */
 export function about(rule: string, request: object): About {
   const { container_id: container } = request as { readonly container_id?: unknown };
-  return typeof container === "string" ? { container, creates: rule === CREATE_RULE } : {};
+  if (typeof container !== "string") return {};
+  return { container, creates: rule === CREATE_RULE, removes: rule === REMOVE_RULE };
 }
 
 /** How upstream names a policy that came by SetPolicy; positions in prints begin with it. */
 const SET_POLICY_FILE = "agent_policy";
 const SET_POLICY_RULE = "SetPolicyRequest";
 const CREATE_RULE = "CreateContainerRequest";
+const REMOVE_RULE = "RemoveContainerRequest";
 const RULE_NAME = /^[A-Za-z_]\w*$/u;
 /** The shape of a container's request without content, to compile what the first real one will run. */
 const WARM_UP_TYPE = "grpc.CreateContainerRequest";

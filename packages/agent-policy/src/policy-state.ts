@@ -12,6 +12,8 @@ export interface About {
   readonly container?: string;
   /** Whether it is the request that creates it. */
   readonly creates?: boolean;
+  /** Whether it is the request that removes it. */
+  readonly removes?: boolean;
 }
 
 /** A state and what is known of its keys; never changed, a patch makes a new one. */
@@ -33,13 +35,17 @@ export class PolicyState {
    * Upstream's policies keep what they know of containers under `/pstate/ID` beside names of their own, and the host
    * chooses the ids. A key is the one or the other, and a container's key is written by requests about that container:
    * whatever would mix them up is refused.
+   *
+   * A request to remove a container does not end it: it may come while the container is being made, or fail. Its key
+   * stays until {@link without} is told that it is gone, or its name and id would be free while it runs.
    */
   after(ops: readonly Json[], about: About = {}): PolicyState {
-    const { container, creates = false } = about;
+    const { container, creates = false, removes = false } = about;
     // Policies put the id into a path; one that is more than one step of it leads into what they keep of others.
     if (container !== undefined && /[/~]/u.test(container)) throw refused(`${container} is no container's id`);
     const operations = ops.map(parseOperation);
-    const document = applyPatch(this.document, ops);
+    const patched = applyPatch(this.document, ops);
+    const document = removes && container !== undefined ? this.#keeping(container, patched) : patched;
     const containers = new Set(this.#containers);
     for (const key of operations.flatMap(touched)) {
       if (key !== container) continue;
@@ -57,6 +63,13 @@ export class PolicyState {
     }
     for (const key of containers) if (!has(document, key)) containers.delete(key);
     return new PolicyState(document, containers);
+  }
+
+  /** A later document with what this one has of a container. */
+  #keeping(container: string, document: Json): Json {
+    if (!this.#containers.has(container) || has(document, container)) return document;
+    const value = (this.document as { readonly pstate: Readonly<Record<string, Json>> }).pstate[container] ?? null;
+    return applyPatch(document, [{ op: "add", path: `/pstate/${container}`, value }]);
   }
 
   /** The state without a container that is gone; this very state where it has nothing of it. */

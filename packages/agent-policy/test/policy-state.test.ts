@@ -22,6 +22,19 @@ describe("PolicyState", () => {
     expect(state.document).toEqual({ pstate: { sandbox_name: "pod", c1: 0, c2: 1 } });
   });
 
+  it("keeps a container until it is gone, whatever a request to remove it says", () => {
+    const made = named.after([add("c1", 0)], creates("c1")).after([add("c2", 1)], creates("c2"));
+    const remove = (key: string) => ({ op: "remove", path: `/pstate/${key}` });
+    const asked = made.after([remove("c1"), add("removals", 1)], { container: "c1", removes: true });
+    expect(asked.document).toEqual({ pstate: { sandbox_name: "pod", c1: 0, c2: 1, removals: 1 } });
+    expect(() => asked.after([add("c1", 5)], creates("c1"))).toThrow("policy check: the container id c1 is in use");
+    expect(asked.without("c1").document).toEqual({ pstate: { sandbox_name: "pod", c2: 1, removals: 1 } });
+    // Upstream's policies remove the key of an id that they do not know, which fails.
+    expect(() => made.after([remove("c3")], { container: "c3", removes: true })).toThrow();
+    const changed = made.after([add("c1", 7)], { container: "c1", removes: true });
+    expect(changed.document).toMatchObject({ pstate: { c1: 7 } });
+  });
+
   it("knows a container by any id", () => {
     for (const id of ["pstate", "", "__proto__", "constructor", "-", "0"]) {
       const state = PolicyState.EMPTY.after([add(id, 0)], creates(id));

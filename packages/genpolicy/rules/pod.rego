@@ -493,7 +493,7 @@ begin_ops(place) := [{"op": "add", "path": "/pstate/begun/-", "value": place.con
 	not place.container in data.pstate.begun
 }
 
-# Its id, and its place in the pod, are free again.
+# Its id, and its place in the pod, are free again when it is gone.
 default RemoveContainerRequest := true
 
 RemoveContainerRequest := {"allowed": true, "ops": [{"op": "remove", "path": path}]} if {
@@ -579,9 +579,10 @@ stdin_allowed if {
 	input.exec_id == input.container_id
 }
 
+# A process without a name is the container's own, too.
 stdin_allowed if {
 	policy_data.pod.exec_stdin
-	input.exec_id != input.container_id
+	not input.exec_id in ["", input.container_id]
 	lives
 }
 

@@ -7,7 +7,8 @@ import { PolicyGate } from "../src/gate.ts";
 import { createLogger } from "../src/log.ts";
 import { pulledImage } from "../src/pulled-image.ts";
 
-const { CopyFile, CreateContainer, MemAgentMemcgSet, ReadStderr, StartContainer } = AgentService.methods;
+const { CopyFile, CreateContainer, MemAgentMemcgSet, ReadStderr, RemoveContainer, StartContainer } =
+  AgentService.methods;
 const forever = new AbortController().signal;
 const request: grpc.StartContainerRequest = { container_id: "c1" };
 
@@ -74,16 +75,22 @@ describe("PolicyGate.require", () => {
     await expect(gateWith(new TypeError("bug")).require(StartContainer, request, forever)).rejects.toThrow(TypeError);
   });
 
-  it("says which container a request is about, and whether it creates it", async () => {
+  it("says which container a request is about, and whether it creates or removes it", async () => {
     const options: object[] = [];
     const gate = gateWith({ allowed: true, prints: [] }, { options });
     const decoded = CreateContainer.decodeRequest(new Uint8Array());
     await gate.require(CreateContainer, { ...decoded, container_id: "c9" }, forever);
     await gate.require(StartContainer, request, forever);
+    await gate.require(
+      RemoveContainer,
+      { ...RemoveContainer.decodeRequest(new Uint8Array()), container_id: "c1" },
+      forever,
+    );
     await gate.require(CopyFile, CopyFile.decodeRequest(new Uint8Array()), forever);
     expect(options).toEqual([
-      { signal: forever, container: "c9", creates: true },
-      { signal: forever, container: "c1", creates: false },
+      { signal: forever, container: "c9", creates: true, removes: false },
+      { signal: forever, container: "c1", creates: false, removes: false },
+      { signal: forever, container: "c1", creates: false, removes: true },
       { signal: forever },
     ]);
   });
