@@ -6,22 +6,29 @@ import { filePath, type ImageSettings } from "./config.ts";
 import { parseToml } from "./load-config.ts";
 import type { ComponentLog, Tracer } from "@nacre/protocols";
 
-/** Starts what a pull needs and returns how to open the puller with the first one. */
+/** What is there before the first pull. */
+export interface PreparedPuller {
+  open(): Promise<ImagePuller>;
+  /** Ends the unpack threads; pulls that need them fail. */
+  close(): Promise<void>;
+}
+
+/** Starts what a pull needs; the first one opens the puller. */
 export function preparePuller(
   settings: ImageSettings,
   workerUrl: URL,
   log: ComponentLog,
   tracer: Tracer,
-): () => Promise<ImagePuller> {
+): PreparedPuller {
   const sys = linuxSyscalls();
   const unpacking = new WorkerPool({ workerUrl });
   tracer
-    .span("rehearsal", "", () => rehearsePull(unpacking))
+    .span("rehearsal", "", () => rehearsePull())
     .catch((error: unknown) => {
       log("warn", `the first pull will be slower: ${describeError(error)}`);
     });
   // The image directory must not be touched earlier: the agent may yet mount trusted storage on it.
-  return async () =>
+  const open = async (): Promise<ImagePuller> =>
     await ImagePuller.open({
       workDir: settings.workDir,
       http: new NodeHttp({ extraRoots: settings.extraRoots, proxy: settings.proxy }),
@@ -33,6 +40,7 @@ export function preparePuller(
       concurrentDownloads: settings.concurrentDownloads,
       tracer,
     });
+  return { open, close: () => unpacking.close() };
 }
 
 async function readRegistries({ registries, registriesUri }: ImageSettings): Promise<RegistryConfig> {

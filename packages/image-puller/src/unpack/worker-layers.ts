@@ -14,7 +14,12 @@ export class WorkerLayers {
     this.#send = send;
   }
 
-  handle(message: ToWorker): void {
+  /** Fails every layer; nothing is written for any of them afterwards. */
+  stop(): void {
+    for (const layer of this.#layers.keys()) this.#fail(layer, new PullError("worker", "the unpack thread ended"));
+  }
+
+  handle(message: Exclude<ToWorker, { kind: "stop" }>): void {
     const { layer } = message;
     if (message.kind === "start") {
       try {
