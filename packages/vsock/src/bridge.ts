@@ -8,11 +8,13 @@ import { joinSockets } from "./join-sockets.ts";
 /** Said by the guest before everything else: the write goes through when its host is there. */
 export const HELLO = "NACRE BRIDGE 1\n";
 /** Connections at one time, as hybrid vsock has them. */
-const MAX_CHANNELS = 1024;
+export const MAX_CHANNELS = 1024;
+/** Answers to calls that the host has not read; with each there may be a window of data that it has given up. */
+export const MAX_ANSWERS: number = 2 * MAX_CHANNELS;
 
 /**
  * Many connections over one byte stream. The stream is always read and never waited for when writing: two ends that
- * waited for each other would stand for ever. What may pile up is bounded by the channels' windows.
+ * waited for each other would stand for ever. What may pile up is bounded by the channels' windows and {@link MAX_ANSWERS}.
  */
 abstract class BridgeEnd {
   /** Resolves when the stream is over. */
@@ -20,6 +22,7 @@ abstract class BridgeEnd {
   protected readonly channels: Map<number, BridgeChannel> = new Map<number, BridgeChannel>();
   readonly #stream: Duplex;
   readonly #decoder: FrameDecoder = new FrameDecoder();
+  #answers = 0;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -53,7 +56,20 @@ abstract class BridgeEnd {
   }
 
   protected send(type: FrameType, channel: number, payload?: Uint8Array): void {
-    if (!this.#stream.destroyed) this.#stream.write(encodeFrame(type, channel, payload));
+    if (this.#stream.destroyed) return;
+    if (type !== FrameType.OPENED && type !== FrameType.RESET) {
+      this.#stream.write(encodeFrame(type, channel, payload));
+      return;
+    }
+    // No window holds these: whoever only calls and never reads would fill the memory.
+    if (this.#answers >= MAX_ANSWERS) {
+      this.#stream.destroy();
+      return;
+    }
+    this.#answers += 1;
+    this.#stream.write(encodeFrame(type, channel, payload), () => {
+      this.#answers -= 1;
+    });
   }
 
   protected add(id: number): BridgeChannel {
@@ -114,6 +130,8 @@ export class BridgeHost extends BridgeEnd {
 /** The guest's end: `dialPort` connects to a port of the guest. */
 export class BridgeGuest extends BridgeEnd {
   readonly #dialPort: (port: number) => Promise<Duplex>;
+  /** Connections under way, those whose channels are over included. */
+  #dials = 0;
 
   constructor(stream: Duplex, dialPort: (port: number) => Promise<Duplex>) {
     super(stream);
@@ -127,16 +145,21 @@ export class BridgeGuest extends BridgeEnd {
 
   #open(id: number, port: number): void {
     if (this.channels.has(id)) throw new VsockError("handshake", `bridge: expected a new channel, got ${id}`);
-    if (this.channels.size >= MAX_CHANNELS) return this.send(FrameType.RESET, id);
+    if (Math.max(this.channels.size, this.#dials) >= MAX_CHANNELS) return this.send(FrameType.RESET, id);
     const channel = this.add(id);
+    this.#dials += 1;
     void this.#dialPort(port).then(
       (target) => {
+        this.#dials -= 1;
         target.on("error", () => {});
         if (channel.destroyed) return void target.destroy();
         this.send(FrameType.OPENED, id);
         joinSockets(channel, target);
       },
-      () => channel.destroy(),
+      () => {
+        this.#dials -= 1;
+        channel.destroy();
+      },
     );
   }
 }

@@ -7,7 +7,7 @@ import { type Duplex, duplexPair } from "node:stream";
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
-import { BridgeGuest, BridgeHost, HELLO } from "../src/bridge.ts";
+import { BridgeGuest, BridgeHost, HELLO, MAX_ANSWERS, MAX_CHANNELS } from "../src/bridge.ts";
 import { encodeFrame, encodeNumber, type Frame, FrameDecoder, FrameType, MAX_PAYLOAD } from "../src/bridge-frame.ts";
 import { VsockError } from "../src/error.ts";
 
@@ -98,6 +98,50 @@ describe("a bridge", () => {
 });
 
 describe("the host's end", () => {
+  it("gives up a stream whose host calls and never reads", async () => {
+    const [near, far] = duplexPair();
+    const flooded = new BridgeGuest(far, () => Promise.reject(new Error("nobody")));
+    // More than the limit, and what a stream takes beyond it before anybody reads.
+    const calls = MAX_ANSWERS + 4 * MAX_PAYLOAD;
+    for (let id = 0; id < calls; id += 1) near.write(encodeFrame(FrameType.OPEN, id, encodeNumber(1)));
+    await flooded.closed;
+    expect(flooded.isOver).toBe(true);
+    near.destroy();
+  });
+
+  it("has no more connections under way than channels, however many are given up", async () => {
+    const [near, far] = duplexPair();
+    let dials = 0;
+    const flooded = new BridgeGuest(far, (port) => {
+      if (port !== 1) return Promise.reject(new Error("nobody"));
+      dials += 1;
+      return new Promise<never>(() => {});
+    });
+    const decoder = new FrameDecoder();
+    let refused = (_id: number): void => {};
+    near.on("data", (chunk: Buffer) => {
+      for (const { type, channel } of decoder.push(chunk)) if (type === FrameType.RESET) refused(channel);
+    });
+    for (let round = 0; round < 3; round += 1) {
+      const flood: Buffer[] = [];
+      const last = (round + 1) * 2 * MAX_CHANNELS;
+      for (let id = last - MAX_CHANNELS; id < last; id += 1) {
+        flood.push(encodeFrame(FrameType.OPEN, id, encodeNumber(1)), encodeFrame(FrameType.RESET, id));
+      }
+      // The answer to this one says that all before it was taken.
+      flood.push(encodeFrame(FrameType.OPEN, last, encodeNumber(2)));
+      const { promise, resolve } = Promise.withResolvers<void>();
+      refused = (id) => {
+        if (id === last) resolve();
+      };
+      near.write(Buffer.concat(flood));
+      await promise;
+    }
+    near.end();
+    await flooded.closed;
+    expect(dials).toBe(MAX_CHANNELS);
+  });
+
   it("takes the guest's word in pieces", async () => {
     const [near, far] = duplexPair();
     const opened = BridgeHost.open(near, signal);
