@@ -7,6 +7,9 @@ const KERNEL_STAMP = /^\[ {0,12}(\d{1,9})\.(\d{6})\](?:\[[ \w]{1,12}\])? /u;
 /** Where the kernel hands over to the first program of the root file system or of an initramfs. */
 const KERNEL_END = /^Run (\/[!-~]{1,100}) as init process$/u;
 
+/** The kernel until it hands over. */
+export const KERNEL_START = "kernel.start";
+
 const HUB_LINE = /^\[[-0-9T:.Z]{1,40} INFO ([a-z-]{1,40})\] (.*)$/u;
 const INIT_LINE = /^NVRC (.*)$/u;
 const HOST_LINE = /^nacre (.*)$/u;
@@ -38,7 +41,7 @@ export function parseLogLine(line: string): LogLine | undefined {
 function kernelEvent(text: string, stamp: number | undefined): TraceEvent | undefined {
   const program = stamp === undefined ? undefined : KERNEL_END.exec(text)?.[1];
   if (program === undefined || stamp === undefined) return undefined;
-  return { begin: 0, lasted: stamp, name: "kernel.start", detail: program };
+  return { begin: 0, lasted: stamp, name: KERNEL_START, detail: program };
 }
 
 function daemonEvent(text: string): TraceEvent | undefined {

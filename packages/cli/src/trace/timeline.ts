@@ -1,6 +1,6 @@
 import type { TraceEvent } from "@nacre/protocols";
 
-import { parseLogLine, stepOf, subjectOf } from "./log-line.ts";
+import { HOST_SUBJECTS, KERNEL_START, parseLogLine, stepOf, subjectOf } from "./log-line.ts";
 import { onOneClock, POWER_ON } from "./one-clock.ts";
 
 /** Events of one trace; a guest that writes more has its later ones left out. */
@@ -44,24 +44,39 @@ export interface Timeline {
   readonly dropped: number;
 }
 
-/** The events in a guest's log. */
-export function readEvents(log: string): { readonly events: readonly TraceEvent[]; readonly dropped: number } {
-  const events: TraceEvent[] = [];
+/** The events in a guest's log. Of a virtual machine that was begun again, those of the last boot. */
+export function readEvents(log: string): {
+  readonly events: readonly TraceEvent[];
+  readonly dropped: number;
+  /** Whether an earlier boot was given up. */
+  readonly again: boolean;
+} {
+  let events: TraceEvent[] = [];
   let dropped = 0;
+  let again = false;
   for (const line of log.split("\n")) {
     const parsed = parseLogLine(line);
     if (parsed === undefined) continue;
+    // Nothing of ours runs in a guest before its kernel hands over: what is there is of another kernel, and on its clock.
+    if (parsed.event.name === KERNEL_START && events.some(isGuests)) {
+      events = events.filter((event) => !isGuests(event));
+      again = true;
+    }
     if (events.length < MAX_EVENTS) events.push(parsed.event);
     else dropped += 1;
   }
-  return { events, dropped };
+  return { events, dropped, again };
+}
+
+function isGuests(event: TraceEvent): boolean {
+  return !HOST_SUBJECTS.includes(subjectOf(event));
 }
 
 /** The timeline of a guest's log. */
 export function timelineOf(log: string): Timeline {
-  const { events, dropped } = readEvents(log);
+  const { events, dropped, again } = readEvents(log);
   // The longer one of two that begin together has the other inside.
-  const sorted = onOneClock(events).toSorted((a, b) => a.begin - b.begin || b.lasted - a.lasted);
+  const sorted = onOneClock(events, again).toSorted((a, b) => a.begin - b.begin || b.lasted - a.lasted);
   const zero = sorted[0]?.begin ?? 0;
   const end = Math.max(zero, ...sorted.map(endOf));
   const init = sorted.find(({ name }) => name === "nvrc.node");
@@ -94,7 +109,7 @@ function milestones(events: readonly TraceEvent[], initStart: number): Milestone
     .at(0);
   const output = first("kata-agent.output");
   const powerOn = first(POWER_ON);
-  const kernel = first("kernel.start");
+  const kernel = first(KERNEL_START);
   return {
     ...(launches.length === 0 ? {} : { componentsReady: since(Math.max(...launches.map(endOf))) }),
     ...(listening === undefined ? {} : { agentListening: since(listening.begin) }),

@@ -67,6 +67,21 @@ nacre event 7005.100000+0.500000 supervisor.network
     });
   });
 
+  it("is of the last boot where an earlier one was given up, whose time is told apart", () => {
+    const hung = `[    0.000000] Linux version 6.1\r
+[    0.900000] Run /init as init process\r
+[    1.900000] NVRC event 1.100000+0.200000 nvrc.node\r
+[    2.100000] NVRC event 2.000000+0.050000 nvrc.mounts\r
+{"msg":"event 3.000000+0.500000 kata-agent.call Check","level":"INFO","name":"kata-agent"}\r
+`;
+    const begun = timelineOf(VM_LOG.replace("[    0.000000]", `${hung}[    0.000000]`));
+    const whole = timelineOf(VM_LOG);
+    expect(begun.rows).toEqual(whole.rows.map((row) => (row.step === "firmware" ? { ...row, step: "given-up" } : row)));
+    // From the start of which machine nobody could say.
+    const { powerOnToAnswering: _, ...milestones } = whole.milestones;
+    expect(begun.milestones).toEqual(milestones);
+  });
+
   it("is the guest's alone where nothing joins the two clocks", () => {
     const { rows } = timelineOf(VM_LOG.replace("kata-agent.call", "kata-agent.none"));
     expect(rows.filter(({ subject }) => subject === "supervisor" || subject === "qemu")).toEqual([]);
