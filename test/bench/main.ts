@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   memory: async () => (await import("./memory.ts")).benchMemory(),
   hypervisor: async () => (await import("./hypervisor.ts")).benchHypervisor(),
   policy: async () => (await import("./policy.ts")).benchPolicy(),
+  attest: async () => (await import("./attest.ts")).benchAttest(),
   pull: async () => (await import("./pull.ts")).benchPull(),
 };
 

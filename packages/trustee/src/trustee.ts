@@ -172,7 +172,7 @@ async function makeKbs(options: TrusteeOptions, sessionStorage: Storage, channel
     log(`sessions: ${errorText(error)}`),
   );
   const kbs = new Kbs({
-    ...(made === undefined ? {} : { attestation: made }),
+    ...(made === undefined ? {} : { attestation: { ...made, own: made.ownKey !== undefined } }),
     sessions,
     tokens,
     admin: new Admin(options.admin, now),

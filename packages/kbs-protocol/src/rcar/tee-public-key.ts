@@ -55,6 +55,24 @@ export function parseTeePublicKey(value: unknown): TeePublicKey {
 /** Curves that keys may be on, and the bytes of a coordinate. */
 export const CURVES: Readonly<Record<string, number>> = { "P-256": 32, "P-521": 66 };
 
+/** OpenSSL's names of the curves. */
+const OPENSSL_CURVES: Readonly<Record<string, string>> = { "P-256": "prime256v1", "P-521": "secp521r1" };
+
+/**
+ * The point of an EC key, uncompressed, and OpenSSL's name of its curve. Throws KbsProtocolError `key` for a curve or an
+ * algorithm that replies cannot be encrypted with, a coordinate of another length; not for a point off the curve.
+ */
+export function teePublicPoint(key: EcPublicKey): { readonly curve: string; readonly point: Buffer } {
+  if (key.alg !== ECDH_ES_A256KW)
+    throw new KbsProtocolError("key", `TEE key: expected ${ECDH_ES_A256KW} or ${RSA_OAEP_256}`);
+  const [size, curve] = [CURVES[key.crv], OPENSSL_CURVES[key.crv]];
+  if (size === undefined || curve === undefined) throw new KbsProtocolError("key", "TEE key: expected P-256 or P-521");
+  const [x, y] = [Buffer.from(key.x, "base64url"), Buffer.from(key.y, "base64url")];
+  if (x.length !== size || y.length !== size)
+    throw new KbsProtocolError("key", `TEE key: expected coordinates of ${size} bytes`);
+  return { curve, point: Buffer.concat([Buffer.of(4), x, y]) };
+}
+
 /**
  * The key itself. Throws KbsProtocolError `key` for a curve or an algorithm that replies cannot be encrypted with, a
  * coordinate of another length, a point off the curve.
@@ -62,13 +80,7 @@ export const CURVES: Readonly<Record<string, number>> = { "P-256": 32, "P-521": 
 export function importTeePublicKey(key: TeePublicKey): KeyObject {
   try {
     if (key.kty === "EC" && key.alg === ECDH_ES_A256KW) {
-      const size = CURVES[key.crv];
-      if (size === undefined) throw new KbsProtocolError("key", "TEE key: expected P-256 or P-521");
-      for (const coordinate of [key.x, key.y]) {
-        if (Buffer.from(coordinate, "base64url").length !== size) {
-          throw new KbsProtocolError("key", `TEE key: expected coordinates of ${size} bytes`);
-        }
-      }
+      teePublicPoint(key);
       return createPublicKey({ key: { kty: "EC", crv: key.crv, x: key.x, y: key.y }, format: "jwk" });
     }
     if (key.kty === "RSA" && key.alg === RSA_OAEP_256) {

@@ -29,7 +29,12 @@ import type { TokenVerifier, VerifiedToken } from "./token-verifier.ts";
 
 export interface KbsParts {
   /** Absent: this broker makes no handshakes, but takes tokens of another's. */
-  readonly attestation?: { readonly service: Appraising; readonly referenceValues: ReferenceValueStore };
+  readonly attestation?: {
+    readonly service: Appraising;
+    readonly referenceValues: ReferenceValueStore;
+    /** Tokens are made in this process, with a key that is trusted. */
+    readonly own: boolean;
+  };
   readonly sessions: Sessions;
   readonly tokens: TokenVerifier;
   readonly admin: Admin;
@@ -146,7 +151,7 @@ export class Kbs {
 
   /** Resolves with the token, once the session has it. */
   async #verifyEvidence(session: Session, body: Buffer): Promise<string> {
-    const { service } = this.#attestation();
+    const { service, own } = this.#attestation();
     const request = parseAttestRequest(utf8(body));
     const runtime = request["runtime-data"];
     if (runtime.nonce !== session.nonce) throw new TrusteeError("mismatch", "attest: expected the session's nonce");
@@ -167,6 +172,7 @@ export class Kbs {
       return { tee, evidence: value, runtimeData: deviceRuntimeData(runtime) as unknown as Fields };
     });
     const { token, findings } = await service.evaluate([primary, ...devices], ["default"]);
+    if (own) this.#parts.tokens.issuedHere(token);
     await this.#parts.sessions.attested(session, token);
     this.#parts.metrics.count("kbs_attestation_successes_total", session.tee);
     const { id, tee } = session;
