@@ -25,6 +25,20 @@ const DESTROY_TIMEOUT_MS = 10_000;
 /** Calls on the sandbox and the guest (section 1.3). */
 export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeof AgentService>, Names>> {
   const { containers, copier, creator, log, oomEvents, policy, sandbox, storages, syscalls } = parts;
+  const destroy = async (): Promise<void> => {
+    // What is being made would lose its folders half-way, and the sandbox find them changing.
+    await creator.close();
+    const removals = containers.list().map(({ id }) => creator.remove(id, DESTROY_TIMEOUT_MS));
+    for (const result of await Promise.allSettled(removals)) {
+      if (result.status === "rejected") {
+        log.error("a container was not removed with its sandbox", { error: describeError(result.reason) });
+      }
+    }
+    oomEvents.close();
+    await sandbox.destroy();
+    parts.shutdown();
+  };
+  let destroying: Promise<void> | undefined;
   return {
     async CreateSandbox(request, { signal }) {
       await sandbox.create(request, signal);
@@ -33,17 +47,9 @@ export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeo
     },
 
     async DestroySandbox() {
-      // What is being made would lose its folders half-way, and the sandbox find them changing.
-      await creator.close();
-      const removals = containers.list().map(({ id }) => creator.remove(id, DESTROY_TIMEOUT_MS));
-      for (const result of await Promise.allSettled(removals)) {
-        if (result.status === "rejected") {
-          log.error("a container was not removed with its sandbox", { error: describeError(result.reason) });
-        }
-      }
-      oomEvents.close();
-      await sandbox.destroy();
-      parts.shutdown();
+      // Hosts ask twice: each would find the other's containers half removed, and the guest go on after both failed.
+      destroying ??= destroy().finally(() => (destroying = undefined));
+      await destroying;
       return {};
     },
 

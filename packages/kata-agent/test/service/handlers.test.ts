@@ -120,3 +120,35 @@ describe("errors on the wire", () => {
     await expect(call).rejects.toMatchObject({ code: 13, message: "outer\n\nCaused by:\n    inner" });
   });
 });
+
+describe("DestroySandbox", () => {
+  it("is done once when it is asked for twice at a time, and ends the agent", async () => {
+    const done: string[] = [];
+    const removing = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const caller = client(all, {
+      creator: {
+        close: () => Promise.resolve(),
+        remove: (id: string) => {
+          done.push(`remove ${id}`);
+          asked.resolve();
+          return removing.promise;
+        },
+      } as unknown as AgentParts["creator"],
+      containers: { list: () => [{ id: "c1" }] } as unknown as AgentParts["containers"],
+      sandbox: {
+        destroy: () => {
+          done.push("destroy");
+          return Promise.resolve();
+        },
+      } as unknown as AgentParts["sandbox"],
+      shutdown: () => done.push("shutdown"),
+    });
+    const { DestroySandbox } = AgentService.methods;
+    const both = [caller.call(DestroySandbox, {}), caller.call(DestroySandbox, {})];
+    await asked.promise;
+    removing.resolve();
+    expect(await Promise.all(both)).toEqual([{}, {}]);
+    expect(done).toEqual(["remove c1", "destroy", "shutdown"]);
+  });
+});
