@@ -56,7 +56,7 @@ export interface StartGuestOptions {
   readonly logFile?: string;
   /**
    * Time for the agent to listen, in milliseconds. Default 60,000: the first start on a busy machine reads 200 MB; of a
-   * virtual machine 180,000.
+   * virtual machine 180,000, of one whose boot is measured 360,000.
    */
   readonly startTimeoutMs?: number;
   /** Simulated guests only: the root directory. Default: the one that `make tree` builds. */

@@ -19,6 +19,8 @@ const DEFAULT_MEMORY_BYTES: number = 2048 * 1024 * 1024;
 const DEFAULT_CPUS = 2;
 /** Emulation beside other work of the machine is slow. */
 const DEFAULT_START_TIMEOUT_MS = 180_000;
+/** Firmware comes before the kernel, and a boot that hangs is begun again after two minutes of these. */
+const MEASURED_START_TIMEOUT_MS = 360_000;
 /** The agent's own limit for the start of a component, six seconds, is for a processor; a later parameter overrides it. */
 const LAUNCH_TIMEOUT = "agent.launch_process_timeout=60";
 /** Of a boot that is measured. */
@@ -55,7 +57,7 @@ export async function qemuPlan(
     initdata: document === undefined ? undefined : layout.initdata,
     extensions: extensions.map(({ name, disk }) => ({ serial: `extension-${name}`, path: disk })),
     scratchBytes: options.scratchBytes,
-    startTimeoutMs: options.startTimeoutMs ?? DEFAULT_START_TIMEOUT_MS,
+    startTimeoutMs: options.startTimeoutMs ?? (boot.ovmf ? MEASURED_START_TIMEOUT_MS : DEFAULT_START_TIMEOUT_MS),
     debugUrl: options.debugUrl,
   };
 }
