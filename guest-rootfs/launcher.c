@@ -29,9 +29,9 @@
 #define NODE "/usr/bin/node"
 #define INIT "/usr/lib/nacre/nvrc.mjs"
 
-/* As the flags of every other daemon that is idle nearly always (packages/kata-sys-util/src/node-flags.ts). */
+/* As the flags of every other daemon that is idle nearly always (packages/nvrc/src/node-flags.ts). */
 static const char *const arguments[] = {
-	NODE, "--disable-sigusr1", "--max-semi-space-size=1", "--v8-pool-size=0", "--max-old-space-size=512", INIT, 0,
+	NODE, "--disable-sigusr1", "--max-semi-space-size=1", "--v8-pool-size=0", INIT, 0,
 };
 /* One heap of the C library instead of one a thread, and what is free is given back. Nothing else, from nobody else. */
 static const char *const environment[] = {

@@ -1,5 +1,4 @@
-import { NODE_FLAGS } from "@nacre/kata-sys-util";
-import { AGENT_ENVIRONMENT } from "@nacre/nvrc";
+import { AGENT_ENVIRONMENT, NODE_FLAGS } from "@nacre/nvrc";
 
 /**
  * Units for an image whose init is systemd, under upstream's names: Kata's runtime boots into kata-containers.target,

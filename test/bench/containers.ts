@@ -1,8 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { AgentService, fromJson } from "@nacre/protocols";
-import { NODE_FLAGS } from "@nacre/kata-sys-util";
-import { AGENT_ENVIRONMENT } from "@nacre/nvrc";
+import { AGENT_ENVIRONMENT, NODE_FLAGS } from "@nacre/nvrc";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 import { startAgent, type TestAgent } from "../fixtures/agent-harness.ts";

@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempDisposableSync, readFileSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { MALLOC_ENVIRONMENT, NODE_FLAGS } from "@nacre/kata-sys-util";
+import { MALLOC_ENVIRONMENT, NODE_FLAGS } from "@nacre/nvrc";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { elfNeeds } from "../../guest-rootfs/elf.ts";

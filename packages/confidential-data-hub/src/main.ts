@@ -11,9 +11,8 @@ import {
 import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
 import { listen, parseAddress } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
-import { imageService } from "./image-service.ts";
+import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
-import type { PreparedPuller } from "./open-puller.ts";
 import { parseOptions } from "./options.ts";
 import { openResources } from "./resource/open-resources.ts";
 import { resourceService } from "./resource/resource-service.ts";
@@ -46,10 +45,10 @@ async function main(): Promise<void> {
   const server = new TtrpcServer({
     onError: (error, method) => log("error", `${method}: ${messageWithCauses(error)}`),
   });
-  const prepared = Promise.withResolvers<PreparedPuller>();
+  const pullerLoaded = Promise.withResolvers<() => Promise<Puller>>();
   server.addService(
     ImagePullService,
-    imageService(async () => (await prepared.promise).open(), log, tracer),
+    imageService(async () => (await pullerLoaded.promise)(), log, tracer),
   );
   server.addService(GetResourceService, resourceService(openResources(config, process.env), log));
 
@@ -64,17 +63,15 @@ async function main(): Promise<void> {
 
   const end = (signal: string): void => {
     log("info", `ending on ${signal}`);
-    // Pulls in flight are aborted and clean up; when they have, nothing keeps the process any more. Its threads are told
-    // to end: the process would terminate them, and one inside a system call takes it down.
-    const threads = prepared.promise.then((puller) => puller.close());
-    Promise.all([listener.close(), server.close({ graceMs: 0 }), threads]).catch(fail);
+    // Pulls in flight are aborted and clean up; when they have, nothing keeps the process any more.
+    Promise.all([listener.close(), server.close({ graceMs: 0 })]).catch(fail);
   };
   process.once("SIGTERM", end);
   process.once("SIGINT", end);
 
   // The socket is open early, and all that a pull needs has run once by the time that the first container is created.
   const { preparePuller } = await import("./open-puller.ts");
-  prepared.resolve(preparePuller(config.image, workerUrl, log, tracer));
+  pullerLoaded.resolve(preparePuller(config.image, workerUrl, log, tracer));
 }
 
 function fail(error: unknown): never {

@@ -6,29 +6,22 @@ import { filePath, type ImageSettings } from "./config.ts";
 import { parseToml } from "./load-config.ts";
 import type { ComponentLog, Tracer } from "@nacre/protocols";
 
-/** What is there before the first pull. */
-export interface PreparedPuller {
-  open(): Promise<ImagePuller>;
-  /** Ends the unpack threads; pulls that need them fail. */
-  close(): Promise<void>;
-}
-
-/** Starts what a pull needs; the first one opens the puller. */
+/** Starts what a pull needs and returns how to open the puller with the first one. */
 export function preparePuller(
   settings: ImageSettings,
   workerUrl: URL,
   log: ComponentLog,
   tracer: Tracer,
-): PreparedPuller {
+): () => Promise<ImagePuller> {
   const sys = linuxSyscalls();
   const unpacking = new WorkerPool({ workerUrl });
   tracer
-    .span("rehearsal", "", () => rehearsePull())
+    .span("rehearsal", "", () => rehearsePull(unpacking))
     .catch((error: unknown) => {
       log("warn", `the first pull will be slower: ${describeError(error)}`);
     });
   // The image directory must not be touched earlier: the agent may yet mount trusted storage on it.
-  const open = async (): Promise<ImagePuller> =>
+  return async () =>
     await ImagePuller.open({
       workDir: settings.workDir,
       http: new NodeHttp({ extraRoots: settings.extraRoots, proxy: settings.proxy }),
@@ -40,7 +33,6 @@ export function preparePuller(
       concurrentDownloads: settings.concurrentDownloads,
       tracer,
     });
-  return { open, close: () => unpacking.close() };
 }
 
 async function readRegistries({ registries, registriesUri }: ImageSettings): Promise<RegistryConfig> {

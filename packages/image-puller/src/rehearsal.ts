@@ -11,10 +11,11 @@ const BLOCK = 512;
 /**
  * Pulls an image of two files from memory into a scratch directory and forgets it. A container waits for the first real
  * pull, which then finds the code compiled and the libraries loaded. Nothing is mounted, no request leaves the process,
- * and nothing is left. No thread is started for it: an idle one is 10 MB, and comes up while the first manifest is on
- * its way. Rejects when any of it fails.
+ * and nothing is left. Rejects when any of it fails.
  */
-export async function rehearsePull(unpacking: Unpacking = readOnly): Promise<void> {
+export async function rehearsePull(unpacking: Unpacking): Promise<void> {
+  // A real pull that comes before the thread is up must find it free, and not start a second one.
+  await unpacking.warm();
   const scratch = await mkdtemp(join(tmpdir(), "image-puller-"));
   try {
     const puller = await ImagePuller.open({
@@ -30,16 +31,6 @@ export async function rehearsePull(unpacking: Unpacking = readOnly): Promise<voi
     await rm(scratch, { recursive: true, force: true });
   }
 }
-
-/** Takes in a layer and makes nothing of it. */
-const readOnly: Unpacking = {
-  warm: () => Promise.resolve(),
-  unpack: async (_plan, blob) => {
-    let size = 0;
-    for await (const part of blob) size += part.length;
-    return { size, entries: 0, opaqueRoot: false };
-  },
-};
 
 /** A registry that has one image, whatever it is called. */
 function memoryRegistry(): Http {

@@ -9,9 +9,4 @@ if (port === null) throw new Error("unpack-worker runs only as a worker thread")
 const layers = new WorkerLayers(linuxSyscalls(), (message: FromWorker, transfer = []) =>
   port.postMessage(message, [...transfer]),
 );
-port.on("message", (message: ToWorker) => {
-  if (message.kind !== "stop") return layers.handle(message);
-  layers.stop();
-  // Nothing else keeps the thread.
-  port.close();
-});
+port.on("message", (message: ToWorker) => layers.handle(message));

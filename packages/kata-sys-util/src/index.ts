@@ -16,7 +16,6 @@ export type { NetlinkCalls } from "./netlink/netlink-socket.ts";
 export { Rtnetlink } from "./netlink/rtnetlink.ts";
 export type { InterfaceAddress, Link, LinkChange, Neighbour, Prefix, Route } from "./netlink/rtnetlink-messages.ts";
 export { parseUevent, type Uevent, UeventSocket } from "./netlink/uevent.ts";
-export { DAEMON_ENVIRONMENT, MALLOC_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";
 export { notify, NOTIFY_SOCKET } from "./notify.ts";
 export { openPtyPair, ptyNumber, setWindowSize, windowSize, type PtyPair, type WindowSize } from "./pty.ts";
 export { exitCode, exitStatus, Reaper, type ExitStatus, type ReaperOptions } from "./reaper.ts";

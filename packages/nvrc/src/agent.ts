@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
-import { type Effects, MALLOC_ENVIRONMENT, NODE_FLAGS } from "@nacre/kata-sys-util";
+import type { Effects } from "@nacre/kata-sys-util";
 
 import { NvrcError } from "./error.ts";
 import { LastWords } from "./last-words.ts";
 import { writeStderr } from "./log.ts";
+import { MALLOC_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";
 
 /** The interpreter and its flags are spelt out: nothing that the kernel put into our environment chooses them. */
 export const AGENT_ARGV: readonly string[] = ["/usr/bin/node", ...NODE_FLAGS, "/usr/lib/nacre/kata-agent.mjs"];

@@ -6,3 +6,4 @@ export { type ExtensionPins, parsePins, PINS_FILE } from "./extensions/pins.ts";
 export { parseVerityParams, type VerityParams, verityParamsText } from "./extensions/verity-params.ts";
 export { MODULE_LIST, parseModuleList } from "./modules.ts";
 export { MOUNTS, type MountPoint, mountAll, SIMULATED_MOUNTS, topmost } from "./mounts.ts";
+export { MALLOC_ENVIRONMENT, NODE_FLAGS } from "./node-flags.ts";

@@ -1,16 +1,7 @@
 import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, readSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import {
-  bindMount,
-  CloneFlag,
-  linuxSyscalls,
-  MALLOC_ENVIRONMENT,
-  MountFlag,
-  mountWithOptions,
-  NODE_FLAGS,
-  Unmount,
-} from "@nacre/kata-sys-util";
+import { bindMount, CloneFlag, linuxSyscalls, MountFlag, mountWithOptions, Unmount } from "@nacre/kata-sys-util";
 
 import { describeError } from "../error.ts";
 import { hostTracer } from "./host-tracer.ts";
@@ -26,12 +17,8 @@ import { readPlan, type SimulatedPlan } from "./plan.ts";
 const SUPERVISOR_FD = 3;
 /** The guest's log. */
 const STDERR_FD = 2;
-/** As the launcher of the measured image: nothing in the environment chooses the flags. */
-const INIT: readonly string[] = ["/usr/bin/node", ...NODE_FLAGS, "/usr/lib/nacre/nvrc.mjs"];
-const ENVIRONMENT: Readonly<Record<string, string>> = {
-  PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-  ...MALLOC_ENVIRONMENT,
-};
+/** The flags are spelt out here; nothing in the environment chooses them. */
+const INIT: readonly string[] = ["/usr/bin/node", "--disable-sigusr1", "/usr/lib/nacre/nvrc.mjs"];
 
 const sys = linuxSyscalls();
 const [root = "", id = ""] = process.argv.slice(2);
@@ -120,7 +107,7 @@ function enter(tree: string): void {
 /** Becomes another program; the environment is the caller's to spell out. */
 function execve(argv: readonly string[]): never {
   if (process.execve === undefined) throw new Error(`expected Node 24, got ${process.version}`);
-  process.execve(argv[0] ?? "", argv, ENVIRONMENT);
+  process.execve(argv[0] ?? "", argv, { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" });
   throw new Error("execve returned");
 }
 

@@ -7,9 +7,7 @@ export type ToWorker =
   /** The buffer is transferred and comes back with `used`. */
   | { readonly kind: "chunk"; readonly layer: number; readonly buffer: ArrayBuffer; readonly length: number }
   | { readonly kind: "end"; readonly layer: number }
-  | { readonly kind: "abort"; readonly layer: number }
-  /** Every layer fails, and the thread ends of itself: one that is terminated inside a system call aborts the process. */
-  | { readonly kind: "stop" };
+  | { readonly kind: "abort"; readonly layer: number };
 
 /** From an unpack worker. After `done` or `failed` it holds nothing of that layer any more. */
 export type FromWorker =

@@ -14,12 +14,7 @@ export class WorkerLayers {
     this.#send = send;
   }
 
-  /** Fails every layer; nothing is written for any of them afterwards. */
-  stop(): void {
-    for (const layer of this.#layers.keys()) this.#fail(layer, new PullError("worker", "the unpack thread ended"));
-  }
-
-  handle(message: Exclude<ToWorker, { kind: "stop" }>): void {
+  handle(message: ToWorker): void {
     const { layer } = message;
     if (message.kind === "start") {
       try {

@@ -9,10 +9,6 @@ const CHUNK: number = 128 * 1024;
 const CHUNKS_PER_LAYER = 4;
 /** More threads than this only wait for the disk. */
 const MAX_WORKERS = 4;
-/** A thread is 10 MB; layers of one pod come closer together than this. */
-const IDLE_MS = 10_000;
-/** A bound on hanging for a thread that was told to end: it may first finish a system call. */
-const STOP_MS = 10_000;
 
 export interface WorkerPoolOptions {
   /** The worker's entry: `unpack-worker.ts`, or its bundle. */
@@ -21,8 +17,6 @@ export interface WorkerPoolOptions {
   readonly workers?: number;
   /** Flags for Node when the entry is not a bundle. */
   readonly execArgv?: readonly string[];
-  /** How long a thread without a layer stays, in milliseconds. Default: 10 s. */
-  readonly idleMs?: number;
 }
 
 interface Job {
@@ -36,14 +30,12 @@ interface Seat {
   readonly worker: Worker;
   /** Resolves when the thread has come up, or ended before. */
   readonly running: Promise<void>;
-  readonly ended: Promise<void>;
   readonly jobs: Map<number, Job>;
-  idle: NodeJS.Timeout | undefined;
 }
 
 /**
- * Threads that unpack layers. They start with the first layers and end when there were none for a while, or with
- * `close`; a thread that dies fails its layers and is replaced.
+ * Threads that unpack layers. They start with the first layers and end with `close`; a thread that dies fails its
+ * layers and is replaced.
  *
  * Memory is bounded by credits: a layer has four buffers that travel to the worker and back, and the download waits
  * when all are there.
@@ -102,14 +94,10 @@ export class WorkerPool implements AsyncDisposable {
     }
   }
 
-  /**
-   * Ends the threads; layers being unpacked fail. The pool can be used again afterwards.
-   *
-   * @throws PullError `worker` when a thread is still there after ten seconds.
-   */
+  /** Ends the threads; layers being unpacked fail. */
   async close(): Promise<void> {
-    const results = await Promise.allSettled([...this.#seats].map((seat) => this.#stop(seat)));
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    const seats = this.#seats.splice(0);
+    await Promise.all(seats.map(({ worker }) => worker.terminate()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -168,16 +156,13 @@ export class WorkerPool implements AsyncDisposable {
       ...(this.#options.execArgv === undefined ? {} : { execArgv: [...this.#options.execArgv] }),
     });
     const { promise: running, resolve } = Promise.withResolvers<void>();
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     worker.once("online", resolve);
-    worker.once("exit", () => {
-      resolve();
-      end();
-    });
-    const seat: Seat = { worker, running, ended, jobs: new Map(), idle: undefined };
+    worker.once("exit", () => resolve());
+    const seat: Seat = { worker, running, jobs: new Map() };
     worker.on("message", (message: FromWorker) => receive(seat.jobs.get(message.layer), message));
     const lost = (cause?: Error): void => {
-      this.#leave(seat);
+      const index = this.#seats.indexOf(seat);
+      if (index >= 0) this.#seats.splice(index, 1);
       for (const job of seat.jobs.values()) {
         job.failure ??= new PullError("worker", "the unpack thread ended", { cause });
         job.wake?.();
@@ -190,38 +175,10 @@ export class WorkerPool implements AsyncDisposable {
     return seat;
   }
 
-  /** Gives the thread no layer any more. */
-  #leave(seat: Seat): void {
-    clearTimeout(seat.idle);
-    const index = this.#seats.indexOf(seat);
-    if (index >= 0) this.#seats.splice(index, 1);
-  }
-
-  async #stop(seat: Seat): Promise<void> {
-    this.#leave(seat);
-    const message: ToWorker = { kind: "stop" };
-    seat.worker.postMessage(message, []);
-    const late = Promise.withResolvers<never>();
-    const deadline = setTimeout(
-      () => late.reject(new PullError("worker", `expected the unpack thread to end within ${STOP_MS} ms`)),
-      STOP_MS,
-    );
-    try {
-      await Promise.race([seat.ended, late.promise]);
-    } finally {
-      clearTimeout(deadline);
-    }
-  }
-
-  /** An idle thread does not keep the process alive, and goes. */
+  /** An idle thread does not keep the process alive. */
   #updateRef(seat: Seat): void {
-    clearTimeout(seat.idle);
-    if (seat.jobs.size > 0) return seat.worker.ref();
-    seat.worker.unref();
-    if (!this.#seats.includes(seat)) return;
-    // One that does not end of itself ends with the process.
-    const stop = (): void => void this.#stop(seat).catch(() => undefined);
-    seat.idle = setTimeout(stop, this.#options.idleMs ?? IDLE_MS).unref();
+    if (seat.jobs.size > 0) seat.worker.ref();
+    else seat.worker.unref();
   }
 }
 

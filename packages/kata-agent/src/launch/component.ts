@@ -1,5 +1,3 @@
-import { DAEMON_ENVIRONMENT } from "@nacre/kata-sys-util";
-
 /** A guest component: what is run, and the socket by which it shows that it is ready. */
 export interface Component {
   readonly id: string;
@@ -17,10 +15,12 @@ export const AA_SOCKET = "/run/confidential-containers/attestation-agent/attesta
 export const CDH_SOCKET = "/run/confidential-containers/cdh.sock";
 
 /**
- * What components find in their environment; nothing of the agent's own is passed on (design decision 13). What is
- * there keeps their memory small.
+ * What components find in their environment; nothing of the agent's own is passed on (design decision 13). The C library
+ * is told to keep one heap and to give back what it can: 1 MB of each.
  */
 export const COMPONENT_ENV: Readonly<Record<string, string>> = {
   PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
-  ...DAEMON_ENVIRONMENT,
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_TRIM_THRESHOLD_: "65536",
+  MALLOC_TOP_PAD_: "4096",
 };

@@ -32,9 +32,7 @@ describe("launchPlan", () => {
 
   it("hands nothing of the agent's own environment on", () => {
     for (const { env } of launchPlan({ config, exists }).start) {
-      const sparing = ["MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "NODE_OPTIONS"];
-      expect(Object.keys(env)).toEqual(["PATH", ...sparing]);
-      expect(env["NODE_OPTIONS"]).toMatch(/^(--[a-z0-9-]+=\d+ ?)+$/u);
+      expect(Object.keys(env)).toEqual(["PATH", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"]);
     }
   });
 
