@@ -79,8 +79,9 @@ export class Supervisor {
   }
 
   /**
-   * Starts the components together and waits for their sockets: none needs another to start. Rejects with INTERNAL when
-   * one ends or is not ready in time, with the others ended: an agent without its components must not open its port.
+   * Starts the components together and waits for their sockets: none needs another to start. Those without a socket
+   * follow, so that nobody waits longer for their sake. Rejects with INTERNAL when one ends or is not ready in time, with
+   * the others ended: an agent without its components must not open its port.
    */
   async launch(plan: LaunchPlan): Promise<void> {
     if (plan.missing.length > 0) {
@@ -88,13 +89,20 @@ export class Supervisor {
         missing: plan.missing,
       });
     }
-    const starts = plan.start.map(async (component) => {
+    const start = async (component: Component): Promise<void> => {
       this.#states.set(component.id, { ready: false, restarts: 0, crashes: 0 });
       const process = await this.#startOnce(component);
       this.#loops.push(this.#keepRunning(component, process));
-    });
+    };
+    const awaited = plan.start.filter(({ socket }) => socket !== undefined);
+    const others = plan.start.filter(({ socket }) => socket === undefined);
+    const starts: Promise<void>[] = [];
     try {
-      await Promise.all(starts);
+      for (const components of [awaited, others]) {
+        const these = components.map(start);
+        starts.push(...these);
+        await Promise.all(these);
+      }
     } catch (error) {
       this.#stopping.abort(new Error("another component did not start"));
       await Promise.allSettled(starts);

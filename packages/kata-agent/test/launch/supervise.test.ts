@@ -174,6 +174,28 @@ describe("Supervisor", () => {
     await supervisor.stop();
   });
 
+  it("starts what has no socket after what others wait for, and not where that fails", async () => {
+    const { socket: _, ...quiet } = component;
+    const both = { start: [{ ...quiet, id: "rest" }, component], missing: [] };
+    const world = new World();
+    const opened = Promise.withResolvers<void>();
+    world.ready = () => opened.promise;
+    const supervisor = new Supervisor(world);
+    const launching = supervisor.launch(both);
+    await new Promise(setImmediate);
+    expect(world.events).toEqual(["remove /run/hub.sock", "spawn", "wait /run/hub.sock"]);
+    opened.resolve();
+    await launching;
+    expect(world.launched).toEqual(["launch hub", "launch rest"]);
+    await supervisor.stop();
+    expect(world.processes.map(({ kills }) => kills)).toEqual([["SIGTERM"], ["SIGTERM"]]);
+
+    const failing = new World();
+    failing.ready = () => Promise.reject(new Error("no"));
+    await expect(new Supervisor(failing).launch(both)).rejects.toThrow("no");
+    expect(failing.processes).toHaveLength(1);
+  });
+
   it("gives up after five crashes within a minute, and not before", async () => {
     const world = new World();
     const supervisor = new Supervisor(world);
