@@ -69,7 +69,8 @@ test-arm64: setup build ## the image for arm64: builds it, boots it in QEMU
 test-fresh: ## make run and make test in a new Debian tree
 	@bash test/setup/fresh.sh
 
-bench: setup build ## ratios against real peers; ONLY=name runs one
+bench: setup build tree vhost-device-vsock ## ratios against real peers; ONLY=name runs one
+	@node guest-rootfs/rootfs.ts --newest-if-gone
 	@node --conditions=source test/bench/main.ts $(if $(ONLY),--only $(ONLY))
 
 lint: node_modules/.package-lock.json

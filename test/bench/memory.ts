@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 
 import { startGuest } from "@nacre/cli";
 
@@ -9,6 +10,8 @@ import type { BenchRow } from "./row.ts";
 const FLOOR = 45;
 const EACH = 25;
 const NODE = "/usr/bin/node";
+/** What is only warmed up is over by then: the hub's rehearsal of a pull takes a second or two. */
+const SETTLED_MS = 12_000;
 
 interface Daemon {
   readonly name: string;
@@ -20,6 +23,7 @@ interface Daemon {
 /** Memory of a simulated guest's daemons when nothing runs in it. */
 export async function benchMemory(): Promise<BenchRow[]> {
   await using guest = await startGuest();
+  await setTimeout(SETTLED_MS);
   const daemons = daemonsOf(guest.initPid);
   const sum = daemons.reduce((total, { pss }) => total + pss, 0);
   const each = daemons.map(({ name, pss }) => `${name} ${pss.toFixed(1)}`).join(", ");
