@@ -1,22 +1,15 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { listGuests, startGuest, sweep } from "@nacre/cli";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startGuest } from "@nacre/cli";
+import { describe, expect, it } from "vitest";
 
 import { QEMU } from "../fixtures/guest-kind.ts";
+import { ownStateRoot } from "../fixtures/state-root.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { type Look, viewOf } from "../fixtures/guest-view.ts";
 
-let stateRoot: string;
-beforeEach(() => {
-  stateRoot = mkdtempSync("/run/nacre-out-");
-});
-afterEach(async () => {
-  for (const guest of listGuests(stateRoot)) await guest.stop();
-  await sweep(stateRoot);
-  rmSync(stateRoot, { recursive: true });
-});
+const stateRoot = ownStateRoot();
 
 /** Takes memory until the kernel ends this process. */
 const takeMemory: Look<null, null> = () => {
@@ -48,10 +41,10 @@ describe("a virtual machine in which something has run out", () => {
     // Half of it is /run; of less, so little would be left that the guest reads its own programs again and again.
     ["/run", 768, fillRun, /NVRC panic: kata-agent ended with status \d+; \/run is full: .*ENOSPC/u],
   ] as const)("%s: says so in one line and powers off", async ([, mebibytes, look, line]) => {
-    const logFile = join(stateRoot, "log");
+    const logFile = join(stateRoot(), "log");
     const guest = await startGuest({
       ...QEMU,
-      stateRoot,
+      stateRoot: stateRoot(),
       logFile,
       memoryBytes: mebibytes * 1024 * 1024,
       kernelParameters: ["nacre.inspect=kata-agent"],
@@ -62,6 +55,6 @@ describe("a virtual machine in which something has run out", () => {
     const lines = readFileSync(logFile, "utf8").split("\n");
     expect(lines.filter((text) => text.includes("NVRC panic: "))).toEqual([expect.stringMatching(line)]);
     expect(lines.filter((text) => text.includes("reboot: Power down"))).toHaveLength(1);
-    expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
   });
 });

@@ -1,37 +1,30 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { listGuests, startGuest, sweep } from "@nacre/cli";
+import { listGuests, startGuest } from "@nacre/cli";
 import { AgentService, Code } from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { kernelStubRegister, optionsRegister } from "../../guest-rootfs/measure/pcr.ts";
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
 import { builtImage } from "../fixtures/boot-image.ts";
 import { QEMU } from "../fixtures/guest-kind.ts";
+import { ownStateRoot } from "../fixtures/state-root.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { expectedRegisters, shownRegisters } from "../fixtures/measured-guest.ts";
 
 /** What an emulated processor needs of the flavours that are not made for one. */
 const EMULATED: readonly string[] = ["agent.launch_process_timeout=60", "tsc=unstable"];
 
-let stateRoot: string;
-beforeEach(() => {
-  stateRoot = mkdtempSync("/run/nacre-qemu-");
-});
-afterEach(async () => {
-  for (const guest of listGuests(stateRoot)) await guest.stop();
-  await sweep(stateRoot);
-  rmSync(stateRoot, { recursive: true });
-});
+const stateRoot = ownStateRoot();
 
 describe("a virtual machine of the flavour kata", () => {
   it("runs a pod under initdata that its TPM binds, in a boot that is measured", async () => {
     const image = builtImage("kata");
     const guest = await AttackedGuest.start({
-      stateRoot,
+      stateRoot: stateRoot(),
       imageFolder: image.folder,
       ovmf: true,
       viewed: false,
@@ -47,16 +40,16 @@ describe("a virtual machine of the flavour kata", () => {
   });
 
   it("does not start with initdata that nothing binds", async () => {
-    const starting = startGuest({ ...QEMU, stateRoot, flavour: "kata", policy: "package agent_policy\n" });
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot(), flavour: "kata", policy: "package agent_policy\n" });
     await expect(starting).rejects.toThrow("the kata flavour does not go on without");
-    expect(listGuests(stateRoot)).toEqual([]);
+    expect(listGuests(stateRoot())).toEqual([]);
   });
 });
 
 describe("a virtual machine of the flavour strict", () => {
   it("starts without components, and its policy refuses everything, the network and another policy too", async () => {
     const kernelParameters = ["agent.guest_components_procs=none", ...EMULATED];
-    const guest = await startGuest({ ...QEMU, stateRoot, flavour: "strict", kernelParameters });
+    const guest = await startGuest({ ...QEMU, stateRoot: stateRoot(), flavour: "strict", kernelParameters });
     expect(guest.networkRefusal).toContain("blocked by policy");
     const client = new TtrpcClient(await dial(guest.agentAddress));
     const refusal = async (call: Promise<unknown>): Promise<number> =>
@@ -71,12 +64,12 @@ describe("a virtual machine of the flavour strict", () => {
     ]).toEqual([Code.PERMISSION_DENIED, Code.PERMISSION_DENIED, Code.PERMISSION_DENIED]);
     client.close();
     await guest.stop();
-    expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
   });
 
   it("ends where no TEE is, and takes no TPM of software for one", async () => {
     const measured = { flavour: "strict", ovmf: true, kernelParameters: EMULATED };
-    await expect(startGuest({ ...QEMU, stateRoot, ...measured })).rejects.toThrow("se, got none");
-    expect(listGuests(stateRoot)).toEqual([]);
+    await expect(startGuest({ ...QEMU, stateRoot: stateRoot(), ...measured })).rejects.toThrow("se, got none");
+    expect(listGuests(stateRoot())).toEqual([]);
   });
 });

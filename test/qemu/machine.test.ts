@@ -1,30 +1,23 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch } from "node:fs";
+import { existsSync, readdirSync, readFileSync, watch } from "node:fs";
 import { join } from "node:path";
 
 import { type Guest, listGuests, NacreError, startGuest, sweep } from "@nacre/cli";
 import { AgentService, Health } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { guestLayout } from "../../packages/cli/src/guest/layout.ts";
 import { processEnd } from "../../packages/cli/src/guest/process-end.ts";
 import { type GuestState, readState } from "../../packages/cli/src/guest/state.ts";
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
 import { QEMU } from "../fixtures/guest-kind.ts";
+import { ownStateRoot } from "../fixtures/state-root.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { machineFacts } from "../fixtures/machine-facts.ts";
 import { talkingImage } from "../fixtures/talking-kernel.ts";
 
-let stateRoot: string;
-beforeEach(() => {
-  stateRoot = mkdtempSync("/run/nacre-qemu-");
-});
-afterEach(async () => {
-  for (const guest of listGuests(stateRoot)) await guest.stop();
-  await sweep(stateRoot);
-  rmSync(stateRoot, { recursive: true });
-});
+const stateRoot = ownStateRoot();
 
 async function check(address: string): Promise<number> {
   const client = new TtrpcClient(await dial(address, { timeoutMs: 60_000 }));
@@ -48,9 +41,9 @@ const TRAPS: readonly string[] = [
 describe("a virtual machine of 256 MiB", () => {
   it("boots past every trap on its command line, runs a pod, survives its hub, and powers off", async () => {
     const before = machineFacts();
-    const logFile = join(stateRoot, "log");
+    const logFile = join(stateRoot(), "log");
     const attacked = await AttackedGuest.start({
-      stateRoot,
+      stateRoot: stateRoot(),
       logFile,
       memoryBytes: 256 * 1024 * 1024,
       kernelParameters: TRAPS,
@@ -58,7 +51,7 @@ describe("a virtual machine of 256 MiB", () => {
     const { guest } = attacked.guest;
     expect(await check(guest.agentAddress)).toBe(1);
     expect(await check(guest.hybridAddress)).toBe(1);
-    expect(listGuests(stateRoot).map(({ id, kind }) => [id, kind])).toEqual([[guest.id, "qemu"]]);
+    expect(listGuests(stateRoot()).map(({ id, kind }) => [id, kind])).toEqual([[guest.id, "qemu"]]);
 
     // The kernel gives unknown parameters to its first process, as environment and as arguments.
     const daemons = await attacked.look(() => {
@@ -89,7 +82,7 @@ describe("a virtual machine of 256 MiB", () => {
 
     await attacked[Symbol.asyncDispose]();
     expect(readFileSync(logFile, "utf8")).toContain("reboot: Power down");
-    expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
     expect(machineFacts(`nacre-${guest.id}`)).toEqual(before);
   });
 });
@@ -115,29 +108,29 @@ describe("a virtual machine that does not start", () => {
     ["its vsock device", (state: GuestState) => state.helpers[0], "the end of its vsock device, SIGKILL"],
   ] as const)("because %s is killed leaves nothing", async (_what, victim, text) => {
     const before = machineFacts();
-    const starting = startGuest({ ...QEMU, stateRoot });
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot() });
     starting.catch(() => {});
     const state = await machineState();
     process.kill(victim(state)?.pid ?? 0, "SIGKILL");
     await expect(starting).rejects.toThrow(text);
-    expect(guestTraces(stateRoot, state.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), state.id)).toEqual(NOTHING);
     expect(machineFacts()).toEqual(before);
   });
 
   it("because its supervisor is killed is cleared away by the next command", async () => {
-    const starting = startGuest({ ...QEMU, stateRoot });
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot() });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const { id, supervisor, init, helpers } = await machineState();
     process.kill(supervisor?.pid ?? 0, "SIGKILL");
     // Neither outlives whoever keeps the guest's sockets.
     for (const identity of [init, ...helpers]) if (identity !== undefined) await processEnd(identity);
     await refused;
-    await sweep(stateRoot);
-    expect(guestTraces(stateRoot, id)).toEqual(NOTHING);
+    await sweep(stateRoot());
+    expect(guestTraces(stateRoot(), id)).toEqual(NOTHING);
   });
 
   it("because its emulated processors hang is started again once, with one thread for all of them", async () => {
-    const image = join(stateRoot, "image");
+    const image = join(stateRoot(), "image");
     talkingImage(image, "[   28.060000] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [swapper/1:0]\n");
     const abort = new AbortController();
     const notes: string[] = [];
@@ -146,12 +139,12 @@ describe("a virtual machine that does not start", () => {
       notes.push(note);
       noted.resolve();
     };
-    const starting = startGuest({ ...QEMU, stateRoot, image, onNote, signal: abort.signal });
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot(), image, onNote, signal: abort.signal });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const first = await machineState();
     expect(threadsOf(first)).toBe("thread=multi");
     await noted.promise;
-    const layout = guestLayout(stateRoot, first.id);
+    const layout = guestLayout(stateRoot(), first.id);
     let second: GuestState | undefined;
     await changed(layout.folder, () => {
       second = readState(layout);
@@ -164,26 +157,30 @@ describe("a virtual machine that does not start", () => {
     expect(notes).toEqual([
       "QEMU's emulated processors have hung (the kernel tells of a soft lockup): started again, with one thread for all of them",
     ]);
-    expect(guestTraces(stateRoot, first.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), first.id)).toEqual(NOTHING);
   });
 
   it("is given up when the caller gives up", async () => {
     const abort = new AbortController();
-    const starting = startGuest({ ...QEMU, stateRoot, signal: abort.signal });
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot(), signal: abort.signal });
     const refused = expect(starting).rejects.toThrow(NacreError);
     const { id } = await machineState();
     abort.abort();
     await refused;
-    expect(guestTraces(stateRoot, id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), id)).toEqual(NOTHING);
   });
 
   it("says why in the guest's own words", async () => {
-    await expect(startGuest({ ...QEMU, stateRoot, policy: "package agent_policy\nnonsense" })).rejects.toThrow(
+    await expect(
+      startGuest({ ...QEMU, stateRoot: stateRoot(), policy: "package agent_policy\nnonsense" }),
+    ).rejects.toThrow(
       /the guest did not start: .*kata-agent: policy of initdata: .*NVRC panic: kata-agent ended with status 1/su,
     );
-    await expect(startGuest({ ...QEMU, stateRoot, initdata: "nonsense" })).rejects.toThrow("initdata");
-    await expect(startGuest({ ...QEMU, stateRoot, image: "/no/image" })).rejects.toThrow("run `make rootfs`");
-    expect(readdirSync(join(stateRoot, "guests"))).toEqual([]);
+    await expect(startGuest({ ...QEMU, stateRoot: stateRoot(), initdata: "nonsense" })).rejects.toThrow("initdata");
+    await expect(startGuest({ ...QEMU, stateRoot: stateRoot(), image: "/no/image" })).rejects.toThrow(
+      "run `make rootfs`",
+    );
+    expect(readdirSync(join(stateRoot(), "guests"))).toEqual([]);
   });
 });
 
@@ -191,7 +188,7 @@ describe("a policy that refuses the network", () => {
   it("has its way: the guest starts without one and says so", async () => {
     const policy =
       "package agent_policy\ndefault ListInterfacesRequest := true\ndefault UpdateInterfaceRequest := false\n";
-    const guest = await startGuest({ ...QEMU, stateRoot, policy });
+    const guest = await startGuest({ ...QEMU, stateRoot: stateRoot(), policy });
     expect(guest.networkRefusal).toContain("UpdateInterfaceRequest is blocked by policy");
     const client = new TtrpcClient(await dial(guest.agentAddress));
     const { Interfaces } = await client.call(AgentService.methods.ListInterfaces, {});
@@ -199,7 +196,7 @@ describe("a policy that refuses the network", () => {
     client.close();
     // Nor may it be asked to end: then it is switched off.
     await guest.stop();
-    expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
   });
 });
 
@@ -211,10 +208,10 @@ function threadsOf(state: GuestState | undefined): string | undefined {
 
 /** The state of the one guest that starts, as soon as its machine runs. */
 async function machineState(): Promise<GuestState> {
-  const guests = join(stateRoot, "guests");
-  await changed(stateRoot, () => existsSync(guests));
+  const guests = join(stateRoot(), "guests");
+  await changed(stateRoot(), () => existsSync(guests));
   await changed(guests, () => readdirSync(guests).length === 1);
-  const layout = guestLayout(stateRoot, readdirSync(guests)[0] ?? "");
+  const layout = guestLayout(stateRoot(), readdirSync(guests)[0] ?? "");
   let state: GuestState | undefined;
   await changed(layout.folder, () => {
     state = readState(layout);

@@ -1,8 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { listGuests, startGuest, sweep } from "@nacre/cli";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startGuest } from "@nacre/cli";
+import { describe, expect, it } from "vitest";
 
 import { kernelStubRegister, optionsRegister } from "../../guest-rootfs/measure/pcr.ts";
 import { readState } from "../../packages/cli/src/guest/state.ts";
@@ -10,21 +10,14 @@ import { parseEventLog, replay } from "../../packages/trustee/src/verifier/event
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
 import { builtImage } from "../fixtures/boot-image.ts";
 import { QEMU } from "../fixtures/guest-kind.ts";
+import { ownStateRoot } from "../fixtures/state-root.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 import { machineFacts } from "../fixtures/machine-facts.ts";
 import { changedImage, expectedRegisters, type Registers, shownRegisters } from "../fixtures/measured-guest.ts";
 
 const image = builtImage("devkit");
 
-let stateRoot: string;
-beforeEach(() => {
-  stateRoot = mkdtempSync("/run/nacre-qemu-");
-});
-afterEach(async () => {
-  for (const guest of listGuests(stateRoot)) await guest.stop();
-  await sweep(stateRoot);
-  rmSync(stateRoot, { recursive: true });
-});
+const stateRoot = ownStateRoot();
 
 /** The registers in which two boots differ. */
 function differing(one: Registers, other: Registers): string[] {
@@ -34,13 +27,13 @@ function differing(one: Registers, other: Registers): string[] {
 describe("a boot that firmware measures", () => {
   it("of the image as it is has the values that the build has written, with its initdata's", async () => {
     const before = machineFacts();
-    const logFile = join(stateRoot, "log");
-    const guest = await AttackedGuest.start({ stateRoot, logFile, ovmf: true, viewed: false });
+    const logFile = join(stateRoot(), "log");
+    const guest = await AttackedGuest.start({ stateRoot: stateRoot(), logFile, ovmf: true, viewed: false });
     const { id } = guest.guest.guest;
     expect(await shownRegisters(guest)).toEqual(await expectedRegisters(image, guest.guest.guest));
     await guest[Symbol.asyncDispose]();
     expect(readFileSync(logFile, "utf8")).toContain("reboot: Power down");
-    expect(guestTraces(stateRoot, id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), id)).toEqual(NOTHING);
     expect(machineFacts(`nacre-${id}`)).toEqual(before);
   });
 
@@ -48,16 +41,20 @@ describe("a boot that firmware measures", () => {
     [".cmdline", ["4", "9", "11"]],
     [".osrel", ["4", "11"]],
   ] as const)("of an image with a byte of %s changed has others in registers %j", async (section, registers) => {
-    const imageFolder = join(stateRoot, "image");
+    const imageFolder = join(stateRoot(), "image");
     changedImage(image, imageFolder, section);
-    const guest = await AttackedGuest.start({ stateRoot, imageFolder, ovmf: true, viewed: false });
+    const guest = await AttackedGuest.start({ stateRoot: stateRoot(), imageFolder, ovmf: true, viewed: false });
     const [found, written] = [await shownRegisters(guest), await expectedRegisters(image, guest.guest.guest)];
     expect(differing(found, written)).toEqual(registers);
     await guest[Symbol.asyncDispose]();
   });
 
   it("with a kernel parameter has others in two registers, and a log that tells all of them", async () => {
-    const guest = await AttackedGuest.start({ stateRoot, ovmf: true, kernelParameters: ["agent.log=debug"] });
+    const guest = await AttackedGuest.start({
+      stateRoot: stateRoot(),
+      ovmf: true,
+      kernelParameters: ["agent.log=debug"],
+    });
     const commandLine = (await guest.text("/proc/cmdline")).trimEnd();
     expect(commandLine).toContain("agent.log=debug");
     const written = await expectedRegisters(image, guest.guest.guest);
@@ -86,11 +83,11 @@ describe("a boot that firmware measures", () => {
   });
 
   it("does not go on without its TPM, and leaves nothing", async () => {
-    const guest = await startGuest({ ...QEMU, stateRoot, ovmf: true });
+    const guest = await startGuest({ ...QEMU, stateRoot: stateRoot(), ovmf: true });
     const tpm = readState(guest.layout)?.helpers.at(-1)?.pid ?? 0;
     expect(readFileSync(`/proc/${tpm}/comm`, "latin1").trim()).toBe("swtpm");
     process.kill(tpm, "SIGKILL");
     await guest.ended;
-    expect(guestTraces(stateRoot, guest.id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
   });
 });

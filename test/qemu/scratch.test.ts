@@ -1,29 +1,21 @@
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 
-import { listGuests, sweep } from "@nacre/cli";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
+import { ownStateRoot } from "../fixtures/state-root.ts";
 import { guestTraces, NOTHING } from "../fixtures/guest-traces.ts";
 
 const SCRATCH_BYTES = 64 * 1024 * 1024;
 
-let stateRoot: string;
-beforeEach(() => {
-  stateRoot = mkdtempSync("/run/nacre-qemu-");
-});
-afterEach(async () => {
-  for (const guest of listGuests(stateRoot)) await guest.stop();
-  await sweep(stateRoot);
-  rmSync(stateRoot, { recursive: true });
-});
+const stateRoot = ownStateRoot();
 
 const namesOnTheMachine = (): string[] => readdirSync("/var/tmp").filter((name) => name.startsWith("nacre-scratch-"));
 
 describe("a scratch disk", () => {
   it("is found by its serial number, empty, takes bytes, and is gone with the guest", async () => {
     const names = namesOnTheMachine();
-    const guest = await AttackedGuest.start({ stateRoot, scratchBytes: SCRATCH_BYTES });
+    const guest = await AttackedGuest.start({ stateRoot: stateRoot(), scratchBytes: SCRATCH_BYTES });
     const found = await guest.look(() => {
       const fs = process.getBuiltinModule("node:fs");
       const text = (path: string): string => (fs.existsSync(path) ? fs.readFileSync(path, "latin1").trim() : "");
@@ -61,6 +53,6 @@ describe("a scratch disk", () => {
     expect(open.some((path) => path.startsWith("/var/tmp/nacre-scratch-") && path.endsWith(" (deleted)"))).toBe(true);
     expect(namesOnTheMachine()).toEqual(names);
     await guest[Symbol.asyncDispose]();
-    expect(guestTraces(stateRoot, id)).toEqual(NOTHING);
+    expect(guestTraces(stateRoot(), id)).toEqual(NOTHING);
   });
 });
