@@ -60,7 +60,10 @@ export async function createTap(name: string, network: GuestNetwork): Promise<st
     [],
     [`tuntap add dev ${name} mode tap`, `addr add ${gateway}/${prefixLength} dev ${name}`, `link set ${name} up`],
   );
-  return readFileSync(`/sys/class/net/${name}/address`, "latin1").trim();
+  const shown = await runTool([ipPath(), "-json", "link", "show", "dev", name]);
+  const [link] = JSON.parse(shown) as ReadonlyArray<{ readonly address: string }>;
+  if (link === undefined) throw new NacreError("environment", `expected an interface ${name}, got none`);
+  return link.address;
 }
 
 /** The MAC address of a guest's card: locally administered, and the guest's id. */
@@ -70,13 +73,19 @@ export function guestMac(id: string): string {
 
 /** Takes both ends away; nothing happens when they are gone with the guest. */
 export async function disconnectGuest(name: string): Promise<void> {
-  if (!existsSync(`/sys/class/net/${name}`)) return;
+  if (!hasInterface(name)) return;
   try {
     await runTool([ipPath(), "link", "delete", "dev", name]);
   } catch (error) {
     // A namespace that ends takes its interfaces along at a moment of the kernel's choice.
-    if (existsSync(`/sys/class/net/${name}`)) throw error;
+    if (hasInterface(name)) throw error;
   }
+}
+
+/** Of this process's network namespace; /sys/class/net shows that of whoever mounted it. */
+function hasInterface(name: string): boolean {
+  const lines = readFileSync("/proc/self/net/dev", "latin1").split("\n");
+  return lines.some((line) => line.trimStart().startsWith(`${name}:`));
 }
 
 function ipBatch(prefix: readonly string[], lines: readonly string[]): Promise<string> {
