@@ -53,6 +53,9 @@ export const HEALTHY_AFTER_MS = 60_000;
 export const MAX_CRASHES = 5;
 export const CRASH_WINDOW_MS = 60_000;
 
+/** For a component to end by itself when the agent stops; one that hangs would keep the guest. */
+export const STOP_GRACE_MS = 5000;
+
 /** The components of a plan, kept running until `stop`. */
 export class Supervisor {
   readonly #ports: LaunchPorts;
@@ -111,11 +114,20 @@ export class Supervisor {
     }
   }
 
-  /** Ends every component and waits until they are gone. */
+  /** Ends every component, by force where it does not end in {@link STOP_GRACE_MS}, and waits until they are gone. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the agent stops"));
     for (const process of this.#running.values()) process.kill("SIGTERM");
+    const gone = new AbortController();
+    this.#ports.delay(STOP_GRACE_MS, gone.signal).then(
+      () => {
+        for (const process of this.#running.values()) process.kill("SIGKILL");
+      },
+      // All were gone before.
+      () => undefined,
+    );
     await Promise.all(this.#loops);
+    gone.abort();
   }
 
   async #startOnce(component: Component): Promise<ComponentProcess> {

@@ -11,6 +11,7 @@ import {
   type LaunchPorts,
   MAX_BACKOFF_MS,
   MAX_CRASHES,
+  STOP_GRACE_MS,
   Supervisor,
 } from "../../src/launch/supervise.ts";
 
@@ -40,6 +41,8 @@ class World implements LaunchPorts {
         void this.launched.push(`${step} ${detail}`),
   };
   time = 0;
+  /** Processes pass over SIGTERM. */
+  deaf = false;
   ready: (attempt: number) => Promise<void> = () => Promise.resolve();
   #waiting: Array<{ count: number; text: string; resolve: () => void }> = [];
 
@@ -53,7 +56,7 @@ class World implements LaunchPorts {
       exited,
       kill: (signal) => {
         kills.push(signal);
-        end({ code: null, signal });
+        if (!this.deaf || signal === "SIGKILL") end({ code: null, signal });
       },
     });
   }
@@ -162,6 +165,16 @@ describe("Supervisor", () => {
     world.processes[1]?.end({ code: 1, signal: null });
     await expect(launching).rejects.toThrow("other ended before it was ready: exit status 1");
     expect(world.processes.map(({ kills }) => kills)).toEqual([["SIGKILL"], ["SIGKILL"]]);
+  });
+
+  it("kills a component that does not end when it is asked to", async () => {
+    const world = new World();
+    const supervisor = new Supervisor(world);
+    world.deaf = true;
+    await supervisor.launch(plan);
+    await supervisor.stop();
+    expect(world.processes[0]?.kills).toEqual(["SIGTERM", "SIGKILL"]);
+    expect(world.delays).toEqual([STOP_GRACE_MS]);
   });
 
   it("waits for no socket of a component without one", async () => {
