@@ -266,6 +266,20 @@ describe("a host cannot", () => {
     }
   });
 
+  it("name a container's own process as a command's, or not at all", async () => {
+    const { WriteStdin } = AgentService.methods;
+    const policed = await begun({ execStdin: true });
+    const { id, create, copies } = policed.requests("prepare");
+    for (const exec_id of ["x", "", policed.host.sandboxId]) {
+      expect(await policed.ask(CreateContainer, { ...create, exec_id })).toBe(false);
+    }
+    await policed.start({ id, create, copies });
+    expect(await policed.ask(WriteStdin, { container_id: id, exec_id: id })).toBe(false);
+    const sandbox = await PolicedPod.of(podManifest("multi"), { execStdin: true });
+    await sandbox.must(CreateSandbox, sandbox.sandbox);
+    expect(await sandbox.ask(CreateContainer, { ...sandbox.requests("").create, exec_id: "x" })).toBe(false);
+  });
+
   it("ask for anything that no pod needs", async () => {
     const policed = await begun();
     const needed = new Set([

@@ -61,6 +61,7 @@ default CreateContainerRequest := false
 
 CreateContainerRequest := {"allowed": true, "ops": ops} if {
 	is_id(input.container_id)
+	input.exec_id == input.container_id
 	not data.pstate[input.container_id]
 	annotations_allowed(input.OCI.Annotations)
 	pod := pod_of(input.OCI.Annotations)
@@ -579,7 +580,7 @@ stdin_allowed if {
 	input.exec_id == input.container_id
 }
 
-# A process without a name is the container's own, too.
+# A process without a name is the container's own, too. CreateContainer gives it no other name than the container's.
 stdin_allowed if {
 	policy_data.pod.exec_stdin
 	not input.exec_id in ["", input.container_id]
