@@ -12,6 +12,7 @@ import {
 
 import { GenPolicyError } from "./error.ts";
 import { Fields, type PathStep, type Place } from "./fields.ts";
+import { readValues, type Values } from "./values.ts";
 
 /** A manifest is read whole; a pod's is a few KiB. In characters. */
 export const MAX_MANIFEST: number = 16 * 1024 * 1024;
@@ -23,14 +24,6 @@ const MAX_ALIASES = 1000;
 export interface ManifestFile {
   readonly name: string;
   readonly text: string;
-}
-
-/** Values of a ConfigMap or Secret. */
-export interface Values {
-  readonly kind: "ConfigMap" | "Secret";
-  readonly name: string;
-  /** Text, or bytes that need not be. */
-  readonly data: ReadonlyMap<string, Buffer>;
 }
 
 /** What the files hold of what matters here. */
@@ -120,15 +113,4 @@ function offsetOf(document: Document.Parsed, path: readonly PathStep[]): number 
     node = item;
   }
   return offset;
-}
-
-function readValues(kind: "ConfigMap" | "Secret", fields: Fields): Values {
-  const metadata = fields.child("metadata");
-  if (metadata === undefined) throw new GenPolicyError("manifest", `${fields.path}: no metadata`);
-  const name = metadata.needed("name");
-  const [encoded, plain] = kind === "Secret" ? ["data", "stringData"] : ["binaryData", "data"];
-  const data = new Map<string, Buffer>();
-  for (const [key, value] of Object.entries(fields.map(encoded))) data.set(key, Buffer.from(value, "base64"));
-  for (const [key, value] of Object.entries(fields.map(plain))) data.set(key, Buffer.from(value));
-  return { kind, name, data };
 }

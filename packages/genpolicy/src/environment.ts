@@ -1,9 +1,9 @@
-import type { Values } from "./documents.ts";
 import { GenPolicyError } from "./error.ts";
 import { type Environment, expand } from "./expand.ts";
 import { Fields } from "./fields.ts";
 import { divided } from "./quantity.ts";
 import { ADDRESS, join, PORT, type PolicyText, type Template, variable } from "./template.ts";
+import type { Values } from "./values.ts";
 import type { Workload } from "./workload.ts";
 
 /** What containerd sets where an image says nothing. */
@@ -13,6 +13,7 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export interface EnvironmentSources {
   readonly workload: Workload;
   readonly serviceAccount: string;
+  /** Those of the pod's namespace, each name once. */
   readonly values: readonly Values[];
   /** The image's own, `NAME=value`. */
   readonly image: readonly string[];
@@ -75,7 +76,10 @@ function lookUp(kind: "ConfigMap" | "Secret", reference: Fields, values: readonl
   const name = reference.needed("name");
   const found = values.find((one) => one.kind === kind && one.name === name);
   if (found === undefined && reference.flag("optional") !== true) {
-    throw new GenPolicyError("reference", `${reference.path}: no ${kind} ${name} in the files: give its manifest, too`);
+    throw new GenPolicyError(
+      "reference",
+      `${reference.path}: no ${kind} ${name} in the files for the pod's namespace: give its manifest, too`,
+    );
   }
   return found;
 }
@@ -111,7 +115,7 @@ function keyValue(
   const known = values.some((one) => one.kind === kind && one.name === name);
   if (kind === "Secret" && !known && reference.flag("optional") !== true) {
     onNote(
-      `Secret ${name} is not in the files: its ${key} may be any sealed secret, and no other text (${reference.path})`,
+      `Secret ${name} is not in the files for the pod's namespace: its ${key} may be any sealed secret, and no other text (${reference.path})`,
     );
     return variable("sealedSecret");
   }

@@ -5,6 +5,7 @@ import { GenPolicyError } from "./error.ts";
 import type { Fields } from "./fields.ts";
 import type { ImageSource } from "./images.ts";
 import type { PolicyText } from "./template.ts";
+import { valuesFor } from "./values.ts";
 import { readVolumes } from "./volumes.ts";
 import { readWorkload, type Workload } from "./workload.ts";
 
@@ -70,18 +71,21 @@ const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/u;
 export async function readPod(documents: Documents, { namespace, images, workload: chosen }: PodOptions): Promise<Pod> {
   const workload = readWorkload(documents, chosen);
   const { spec } = workload;
+  const inNamespace = workload.namespace ?? namespace;
+  if (!LABEL.test(inNamespace)) throw new GenPolicyError("manifest", `not a namespace: ${JSON.stringify(inNamespace)}`);
+  const values = valuesFor(inNamespace, documents.values);
   refuseHosts(spec);
   const serviceAccount = spec.text("serviceAccountName") ?? spec.text("serviceAccount") ?? "default";
   const context = spec.child("securityContext");
   const notes = new Set<string>();
   const defaults: PodDefaults = {
     securityContext: context,
-    volumes: readVolumes(spec, workload.claims, documents.values),
+    volumes: readVolumes(spec, workload.claims, values),
     automountToken: spec.flag("automountServiceAccountToken") ?? true,
     environment: {
       workload,
       serviceAccount,
-      values: documents.values,
+      values,
       onNote: (note) => notes.add(note),
     },
   };
@@ -96,8 +100,6 @@ export async function readPod(documents: Documents, { namespace, images, workloa
     }
   }
   checkContainers(spec, containers);
-  const inNamespace = workload.namespace ?? namespace;
-  if (!LABEL.test(inNamespace)) throw new GenPolicyError("manifest", `not a namespace: ${JSON.stringify(inNamespace)}`);
   const sharedPid = spec.flag("shareProcessNamespace") ?? false;
   const pod: Pod = {
     workload,

@@ -1,9 +1,9 @@
 import { posix } from "node:path";
 
-import type { Values } from "./documents.ts";
 import { GenPolicyError } from "./error.ts";
 import type { Fields } from "./fields.ts";
 import { escapePattern, type PolicyText } from "./template.ts";
+import type { Values } from "./values.ts";
 
 const SHARED = "/run/kata-containers/shared/containers";
 const RANDOM_DIGITS = "[0-9a-f]{16}";
@@ -48,7 +48,7 @@ const FOLDERS = ["persistentVolumeClaim", "ephemeral", "csi", "nfs", "hostPath"]
 /** Folders of a host that are no data. */
 const NO_DATA = ["/dev", "/proc", "/sys", "/run/kata-containers"];
 
-/** The pod's volumes. @throws GenPolicyError */
+/** The pod's volumes; the values are those of its namespace. @throws GenPolicyError */
 export function readVolumes(
   spec: Fields,
   claims: readonly string[],

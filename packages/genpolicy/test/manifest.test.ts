@@ -135,6 +135,52 @@ describe("a container", () => {
   });
 });
 
+describe("values of one name", () => {
+  const lines = ["env: [{name: A, valueFrom: {configMapKeyRef: {name: c, key: k}}}]"];
+  const configMap = (value: string, namespace?: string): string =>
+    `kind: ConfigMap\nmetadata: {name: c${namespace === undefined ? "" : `, namespace: ${namespace}`}}\ndata: {k: ${value}}`;
+  const inShop = (...documents: readonly string[]): Promise<Pod> =>
+    pod([one(...lines).replace("{name: web}", "{name: web, namespace: shop}"), ...documents].join("\n---\n"));
+  const last = (made: Pod): unknown => podPolicy(made).containers["web"]?.env.at(-1);
+
+  it.each([
+    ["with their namespace", [configMap("one", "shop"), configMap("two", "shop")]],
+    ["without", [configMap("one"), configMap("two")]],
+    ["with the pod's namespace and with none, which is the pod's", [configMap("one", "shop"), configMap("two")]],
+    ["in a namespace that is not the pod's", [configMap("x", "shop"), configMap("one", "a"), configMap("two", "a")]],
+  ])("are refused: twice %s", async (_, documents) => {
+    await expect(inShop(...documents)).rejects.toMatchObject({
+      code: "manifest",
+      message: expect.stringMatching(
+        /^pod\.yaml:(?:13|17): two ConfigMaps c of namespace (?:shop|a), the other at pod\.yaml:(?:9|13)$/u,
+      ) as string,
+    });
+  });
+
+  it("are those of the pod's namespace", async () => {
+    expect(last(await inShop(configMap("theirs", "other"), configMap("ours", "shop")))).toBe("A=ours");
+    expect(last(await inShop(configMap("theirs", "other"), configMap("ours")))).toBe("A=ours");
+    await expect(inShop(configMap("theirs", "other"))).rejects.toMatchObject({
+      code: "reference",
+      message:
+        "pod.yaml:7: spec.containers[0].env[0].valueFrom.configMapKeyRef: no ConfigMap c in the files for the " +
+        "pod's namespace: give its manifest, too",
+    });
+  });
+
+  it("may be a ConfigMap's and a Secret's", async () => {
+    const secret = "kind: Secret\nmetadata: {name: c}\nstringData: {k: two}";
+    expect(last(await inShop(secret, configMap("one")))).toBe("A=one");
+  });
+
+  it("that a volume names are those of the pod's namespace", async () => {
+    const text = one("volumeMounts: [{name: v, mountPath: /v}]") + "\n  volumes: [{name: v, configMap: {name: c}}]";
+    const made = await pod([text, configMap("theirs", "other"), configMap("ours", "default")].join("\n---\n"));
+    const contents = made.containers[0]?.mounts.find(({ destination }) => destination === "/v")?.contents;
+    expect(contents).toEqual(new Map([["k", Buffer.from("ours")]]));
+  });
+});
+
 describe("a Secret", () => {
   const secret = (value: string): string => `---\nkind: Secret\nmetadata: {name: s}\nstringData: {k: "${value}"}\n`;
   const lines = ["env: [{name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]"];
