@@ -12,6 +12,7 @@ import {
 
 import { GenPolicyError } from "./error.ts";
 import { Fields, type PathStep, type Place } from "./fields.ts";
+import { items, type Placed } from "./lists.ts";
 import { readValues, type Values } from "./values.ts";
 
 /** A manifest is read whole; a pod's is a few KiB. In characters. */
@@ -36,6 +37,8 @@ export interface Documents {
 }
 
 const WORKLOADS = new Set(["Pod", "Deployment", "Job", "StatefulSet", "DaemonSet", "CronJob", "ReplicaSet"]);
+/** Of these, nothing may be passed over. */
+const KINDS: ReadonlySet<string> = new Set([...WORKLOADS, "ConfigMap", "Secret"]);
 
 /** YAML 1.1 as Go's reader has it: without times, and without numbers to the base of 60. */
 const YAML_OF_KUBERNETES = {
@@ -66,7 +69,7 @@ export function readDocuments(files: readonly ManifestFile[]): Documents {
   return { workloads, values, others };
 }
 
-function parseFile({ name, text }: ManifestFile): ReadonlyArray<{ readonly place: Place; readonly value: unknown }> {
+function parseFile({ name, text }: ManifestFile): readonly Placed[] {
   if (text.length > MAX_MANIFEST) {
     throw new GenPolicyError("manifest", `${name}: expected at most ${MAX_MANIFEST} characters`);
   }
@@ -79,12 +82,8 @@ function parseFile({ name, text }: ManifestFile): ReadonlyArray<{ readonly place
     }
     const value = toValue(document, name);
     if (value === null || value === undefined) return [];
-    const { kind, items } = value as { readonly kind?: unknown; readonly items?: unknown };
     const line: Place["line"] = (path) => lineCounter.linePos(offsetOf(document, path)).line;
-    if (kind === "List" && Array.isArray(items)) {
-      return items.map((item: unknown, i) => ({ place: { file: name, line, path: ["items", i] }, value: item }));
-    }
-    return [{ place: { file: name, line, path: [] }, value }];
+    return items({ place: { file: name, line, path: [] }, value }, KINDS);
   });
 }
 

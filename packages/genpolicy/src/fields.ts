@@ -85,6 +85,13 @@ export class Fields {
     return value === undefined ? undefined : Fields.of(this.#below(name), value);
   }
 
+  /** A list of anything, which must be there. */
+  list(name: string): readonly unknown[] {
+    const value = this.#ask(name);
+    if (Array.isArray(value)) return value;
+    throw this.#wrong(name, "a list", value);
+  }
+
   children(name: string): readonly Fields[] {
     const value = this.#ask(name) ?? [];
     if (!Array.isArray(value)) throw this.#wrong(name, "a list", value);
@@ -160,7 +167,10 @@ export class Fields {
   }
 
   #wrong(name: string, expected: string, value: unknown): GenPolicyError {
-    return new GenPolicyError("manifest", `${this.at(name)}: expected ${expected}, got ${JSON.stringify(value)}`);
+    return new GenPolicyError(
+      "manifest",
+      `${this.at(name)}: expected ${expected}, got ${JSON.stringify(value) ?? "nothing"}`,
+    );
   }
 }
 

@@ -181,6 +181,49 @@ describe("values of one name", () => {
   });
 });
 
+describe("a list of objects", () => {
+  const podItem =
+    "metadata: {name: web}, spec: {containers: [{name: web, image: web:1, envFrom: [{configMapRef: {name: c}}]}]}";
+  const values = "metadata: {name: c}, data: {A: one}";
+  const envOf = (made: Pod): unknown => podPolicy(made).containers["web"]?.env.at(-1);
+
+  it.each([
+    ["of any kinds", `kind: List\nitems: [{kind: Pod, ${podItem}}, {kind: ConfigMap, ${values}}]`],
+    ["of one kind each", `kind: PodList\nitems: [{${podItem}}]\n---\nkind: ConfigMapList\nitems: [{${values}}]`],
+    [
+      "of one kind, which its items name",
+      `kind: PodList\nitems: [{kind: Pod, ${podItem}}]\n---\n{kind: ConfigMap, ${values}}`,
+    ],
+    ["that is empty", `kind: List\nitems: []\n---\n{kind: Pod, ${podItem}}\n---\n{kind: ConfigMap, ${values}}`],
+  ])("%s is its items", async (_, text) => {
+    expect(envOf(await pod(text))).toBe("A=one");
+  });
+
+  it.each([
+    ["without items", "kind: List", /^pod\.yaml:1: items: expected a list, got nothing$/u],
+    ["whose items are none", "kind: List\nitems: {kind: Pod}", /^pod\.yaml:2: items: expected a list, got \{/u],
+    ["of null", "kind: List\nitems:", /^pod\.yaml:2: items: expected a list, got nothing$/u],
+    ["of one kind without items", "kind: ConfigMapList", /^pod\.yaml:1: items: expected a list/u],
+    ["in a list", "kind: List\nitems:\n- {kind: PodList, items: []}", /^pod\.yaml:3: items\[0\]: a list in a list$/u],
+    [
+      "in a list without items",
+      "kind: List\nitems:\n- {kind: SecretList}",
+      /^pod\.yaml:3: items\[0\]: a list in a list$/u,
+    ],
+    ["of another kind than a list's", "kind: Pod\nitems: []", /^pod\.yaml:2: items: Pod is no kind of a list$/u],
+    ["of texts", "kind: List\nitems:\n- Pod", /^pod\.yaml:3: items\[0\]: expected an object/u],
+  ])("%s is an error with its line", async (_, text, message) => {
+    await expect(pod(`${text}\n---\n${one()}`)).rejects.toMatchObject({
+      code: "manifest",
+      message: expect.stringMatching(message) as string,
+    });
+  });
+
+  it("is no object whose kind only sounds like it", async () => {
+    expect((await pod(`kind: AllowList\nspec: {}\n---\n${one()}`)).workload.kind).toBe("Pod");
+  });
+});
+
 describe("a Secret", () => {
   const secret = (value: string): string => `---\nkind: Secret\nmetadata: {name: s}\nstringData: {k: "${value}"}\n`;
   const lines = ["env: [{name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]"];
