@@ -33,9 +33,9 @@ export class Fields {
     return describe(this.#place);
   }
 
-  /** A field of it in an error's message. */
-  at(name: string): string {
-    return describe(this.#below(name));
+  /** A field of it, or what is below one, in an error's message. */
+  at(...steps: readonly PathStep[]): string {
+    return describe(this.#below(...steps));
   }
 
   has(name: string): boolean {

@@ -19,9 +19,20 @@ export function readValues(kind: Values["kind"], fields: Fields): Values {
   const name = metadata.needed("name");
   const [encoded, plain] = kind === "Secret" ? ["data", "stringData"] : ["binaryData", "data"];
   const data = new Map<string, Buffer>();
-  for (const [key, value] of Object.entries(fields.map(encoded))) data.set(key, Buffer.from(value, "base64"));
+  for (const [key, value] of Object.entries(fields.map(encoded))) {
+    data.set(key, decoded(value, fields.at(encoded, key)));
+  }
   for (const [key, value] of Object.entries(fields.map(plain))) data.set(key, Buffer.from(value));
   return { kind, name, namespace: metadata.text("namespace"), data, place: fields.path };
+}
+
+/** Base64 as Go reads it: whole, with its padding; ends of lines don't count. */
+function decoded(text: string, where: string): Buffer {
+  const whole = text.replaceAll(/[\r\n]/gu, "");
+  if (whole.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/u.test(whole)) {
+    throw new GenPolicyError("manifest", `${where}: expected base64`);
+  }
+  return Buffer.from(whole, "base64");
 }
 
 /**

@@ -242,6 +242,35 @@ describe("a Secret", () => {
     expect(made.notes).toEqual([]);
   });
 
+  it.each([
+    ["data", "YQ==", "a"],
+    ["data", "YWI=", "ab"],
+    ["data", "YWJj", "abc"],
+    // As tools break lines; Go's decoder takes them and no other space.
+    ["data", String.raw`YWJj\r\nZGVm\n`, "abcdef"],
+    ["data", "", ""],
+  ])("has its %s %j decoded", async (field, value, text) => {
+    const made = await pod(`${one(...lines)}\n---\nkind: Secret\nmetadata: {name: s}\n${field}: {k: "${value}"}`);
+    expect(envOf(made)).toBe(`KEY=${text}`);
+  });
+
+  it.each([
+    ["Secret", "data", "YWJ"],
+    ["Secret", "data", "YWJj="],
+    ["Secret", "data", "YQ==YQ=="],
+    ["Secret", "data", "YQ= ="],
+    ["Secret", "data", "_-__"],
+    ["Secret", "data", "YWJj!"],
+    ["Secret", "data", "open text"],
+    ["ConfigMap", "binaryData", "YW"],
+  ])("or ConfigMap of broken base64 is an error with its line: %s %s %j", async (kind, field, value) => {
+    const text = `${one()}\n---\nkind: ${kind}\nmetadata: {name: s}\n${field}:\n  k: "${value}"`;
+    await expect(pod(text)).rejects.toMatchObject({
+      code: "manifest",
+      message: `pod.yaml:11: ${field}.k: expected base64`,
+    });
+  });
+
   it("that is not in the files may be any sealed text and no other", async () => {
     const made = await pod(one(...lines));
     const { pattern } = patternOf(made) as { readonly pattern: string };
