@@ -232,6 +232,12 @@ describe("a host cannot", () => {
     for (const change of [{ name: "lo" }, { device: "lo" }, { name: "" }, { name: "../x" }]) {
       expect(await policed.ask(UpdateInterface, { interface: { ...card, ...change } })).toBe(false);
     }
+    for (const hwAddr of ["", "02:00:00:00:00:01", "00:00:00:00:00:0A"]) {
+      expect(await policed.ask(UpdateInterface, { interface: { ...card, hwAddr } })).toBe(true);
+    }
+    for (const hwAddr of ["00:00:00:00:00:00", "0:0:0:0:0:0", "+0:00:00:00:00:00", "000:00:00:00:00:00", "x"]) {
+      expect(await policed.ask(UpdateInterface, { interface: { ...card, hwAddr } })).toBe(false);
+    }
     for (const address of ["127.0.0.1", "127.9.9.9", "::1", "0:0::1", "::ffff:127.0.0.1", "::FFFF:7f00:1"]) {
       expect(
         await policed.ask(UpdateInterface, { interface: { ...card, IPAddresses: [{ address, mask: "8" }] } }),

@@ -635,12 +635,15 @@ no_way_up(path) if {
 
 # ---- The network, which is the host's but for the loopback
 
+# The agent looks for an interface by its hardware address. That of the loopback is all zeros.
 default UpdateInterfaceRequest := false
 
 UpdateInterfaceRequest if {
 	regex.match(`^[a-z][A-Za-z0-9._-]{0,14}$`, input.interface.name)
 	input.interface.name != "lo"
 	input.interface.device != "lo"
+	regex.match(`^(?:(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})?$`, input.interface.hwAddr)
+	input.interface.hwAddr != "00:00:00:00:00:00"
 	every address in input.interface.IPAddresses {
 		not_loopback(address.address)
 	}
