@@ -187,7 +187,7 @@ describe("a host cannot", () => {
     };
     const asks = (of: string, id: string, args: readonly string[]) =>
       policed.ask(ExecProcess, execRequest(container(of), policed.pod, policed.host, { id, args }));
-    const probe = ["test", "-e", "/work/ready"];
+    const probe = ["test", "-e", "/shared/ready"];
     expect(await asks("app", app, probe)).toBe(true);
     expect(await asks("sidecar", sidecar, probe)).toBe(false);
     expect(await asks("sidecar", sidecar, ["id"])).toBe(true);
@@ -201,7 +201,7 @@ describe("a host cannot", () => {
   it.each([
     ["another folder", "/etc/passwd"],
     ["a name that no mount has", `/run/kata-containers/shared/containers/${"a".repeat(64)}-${"b".repeat(16)}-shadow`],
-    ["a folder of the guest's", `/run/kata-containers/shared/containers/${"a".repeat(64)}/rootfs/local/work/x`],
+    ["a folder of the guest's", `/run/kata-containers/shared/containers/${"a".repeat(64)}/rootfs/local/shared/x`],
     ["a way up", `/run/kata-containers/shared/containers/${"a".repeat(64)}-${"b".repeat(16)}-hosts/../x`],
     ["a way up at the end", `/run/kata-containers/shared/containers/${"a".repeat(64)}-${"b".repeat(16)}-hosts/..`],
     [

@@ -127,11 +127,11 @@ spec:
   it("leaves the pod to other commands with -d, which its policy holds to what the manifest names", async () => {
     const exec = (...command: readonly string[]) => nacre.run(["exec", "app", "--", ...command]);
     try {
-      const started = await run(podManifest("multi"), ["-d", "--exec-allow", "ls /work"]);
+      const started = await run(podManifest("multi"), ["-d", "--exec-allow", "ls /shared"]);
       expect(started).toMatchObject({ status: 0, stdout: "prepare | prepared\napp\nsidecar\n" });
       // The probes' commands, the owner's, and no other.
       expect(await exec("echo", "ready in fast")).toMatchObject({ status: 0, stdout: "ready in fast\n" });
-      expect(await exec("ls", "/work")).toMatchObject({ status: 0 });
+      expect(await exec("ls", "/shared")).toMatchObject({ status: 0 });
       for (const command of [["sh"], ["ls", "/"], ["echo", "ready in", "fast"]]) {
         const refused = await exec(...command);
         expect(refused).toMatchObject({ status: 125, stdout: "" });
