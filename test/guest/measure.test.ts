@@ -16,7 +16,7 @@ import { type DirectBoot, snpMeasurement } from "../../guest-rootfs/measure/snp.
 import { tdxMrtd } from "../../guest-rootfs/measure/tdx.ts";
 import { CPU_SIGNATURES } from "../../guest-rootfs/measure/vmsa.ts";
 import { ROOT } from "../../guest-rootfs/paths.ts";
-import { seeded } from "../../packages/image-puller/test/random.ts";
+import { seeded } from "../fixtures/seeded.ts";
 import { builtImage } from "../fixtures/boot-image.ts";
 import { firmware } from "../fixtures/firmware.ts";
 

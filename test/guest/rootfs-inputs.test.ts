@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
-import { seeded } from "../../packages/image-puller/test/random.ts";
+import { seeded } from "../fixtures/seeded.ts";
 
 import { bakerAuthorities, NO_BAKER, parseBaker, readBaker } from "../../guest-rootfs/baker.ts";
 import {

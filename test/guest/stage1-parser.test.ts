@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { parseKernelCommandLine } from "@nacre/protocols";
 import { describe, expect, it } from "vitest";
 
-import { seeded } from "../../packages/image-puller/test/random.ts";
+import { seeded } from "../fixtures/seeded.ts";
 
 import { buildStage1Parser } from "../../guest-rootfs/programs.ts";
 

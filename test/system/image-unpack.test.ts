@@ -24,7 +24,7 @@ import { LayerUnpack, type UnpackedLayer } from "../../packages/image-puller/src
 import { sha256 } from "../fixtures/image.ts";
 import { paxRecord, tar, type TarEntry, tarMember } from "../fixtures/tar.ts";
 import { vectors } from "../setup/data.ts";
-import { seeded } from "../../packages/image-puller/test/random.ts";
+import { seeded } from "../fixtures/seeded.ts";
 
 const sys = linuxSyscalls();
 const started = Date.now() - 1000;

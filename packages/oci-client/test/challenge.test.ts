@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseChallenges } from "../src/challenge.ts";
 import { OciError } from "../src/index.ts";
-import { seeded } from "./random.ts";
+import { seeded } from "../../../test/fixtures/seeded.ts";
 
 const plain = (header: string): unknown =>
   parseChallenges(header).map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)]);

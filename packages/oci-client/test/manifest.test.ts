@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { digestOf, layerEncoding, OciError, parseImageConfig, parseManifest, selectPlatform } from "../src/index.ts";
-import { seeded } from "./random.ts";
+import { seeded } from "../../../test/fixtures/seeded.ts";
 
 const DIGEST = digestOf(Buffer.from("x"));
 const OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json";

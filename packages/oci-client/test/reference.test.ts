@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { formatReference, networkHost, OciError, parseReference } from "../src/index.ts";
-import { seeded } from "./random.ts";
+import { seeded } from "../../../test/fixtures/seeded.ts";
 
 const HEX = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
 

@@ -1,14 +1,3 @@
-/** Whole numbers below `n` from a seed (mulberry32), so that a failing case is repeated. */
-export function seeded(seed: number): (n: number) => number {
-  let state = seed >>> 0;
-  return (n) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * n);
-  };
-}
-
 /** The bytes with one bit of one of them turned over. */
 export function flipped(bytes: Buffer, at: number, bit = 0): Buffer {
   const copy = Buffer.from(bytes);

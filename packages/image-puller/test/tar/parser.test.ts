@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { END_OF_ARCHIVE, paxRecord, tar, tarHeader, tarMember, withChecksum } from "../../../../test/fixtures/tar.ts";
 import { PullError } from "../../src/index.ts";
-import { seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
 import { list } from "./list.ts";
 
 const file = { name: "f", data: "hello", uid: 1, gid: 2, mode: 0o4755, mtime: 1234567890 };

@@ -2,7 +2,7 @@ import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { PullError } from "../../src/index.ts";
 import { ZstdFrames } from "../../src/unpack/zstd-frames.ts";
-import { seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
 
 function frames(input: Buffer, piece: number): { bytes: Buffer; complete: boolean } {
   const walker = new ZstdFrames();

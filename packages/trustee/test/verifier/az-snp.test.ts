@@ -5,7 +5,8 @@ import { describe, expect, it } from "vitest";
 import { AzSnpVerifier } from "../../src/index.ts";
 import { parseHclReport } from "../../src/verifier/azure/hcl-report.ts";
 import { vectors } from "../../../../test/setup/data.ts";
-import { flipped, mutated, seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
+import { flipped, mutated } from "../random.ts";
 
 const folder = vectors("attestation/az-snp-vtpm");
 interface Evidence extends Record<string, unknown> {

@@ -6,7 +6,8 @@ import { describe, expect, it } from "vitest";
 import { eventDetails } from "../../src/verifier/event-log/details.ts";
 import { expectReplay, parseEventLog, replay } from "../../src/verifier/event-log/event-log.ts";
 import { vectors } from "../../../../test/setup/data.ts";
-import { mutated, seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
+import { mutated } from "../random.ts";
 import { aael, event, HEADER, END } from "./made-event-log.ts";
 
 const sha384 = (...parts: readonly (Buffer | string)[]): Buffer => {

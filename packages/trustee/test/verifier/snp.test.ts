@@ -14,7 +14,8 @@ import { reportFromJson } from "../../src/verifier/snp/report-json.ts";
 import { SnpVerifier } from "../../src/verifier/snp/snp-verifier.ts";
 import { extensionsOf } from "../../src/verifier/certificate.ts";
 import { vectors } from "../../../../test/setup/data.ts";
-import { flipped, mutated, seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
+import { flipped, mutated } from "../random.ts";
 import { makeSnp, reportJson, type SnpOptions } from "./snp-evidence.ts";
 
 async function verify(options: SnpOptions = {}, expected = {}): Promise<Record<string, unknown>> {

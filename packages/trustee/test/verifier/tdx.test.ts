@@ -11,7 +11,8 @@ import { parseRevocationList } from "../../src/verifier/tdx/revocation.ts";
 import { converge, enclaveLevel, platformLevel } from "../../src/verifier/tdx/tcb.ts";
 import { quoteClaims } from "../../src/verifier/tdx/tdx-verifier.ts";
 import { vectors } from "../../../../test/setup/data.ts";
-import { flipped, mutated, seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
+import { flipped, mutated } from "../random.ts";
 import { aael, END, event, HEADER } from "./made-event-log.ts";
 import { makeTd, type MadeTd, type TdOptions } from "./td-quote.ts";
 

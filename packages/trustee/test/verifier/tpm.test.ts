@@ -7,7 +7,8 @@ import { extendedOnce, parseQuote, parseSignature, verifyQuote } from "../../src
 import { tpmVerifier, tpmVerifierOf } from "../../src/verifier/tpm/tpm-verifier.ts";
 import { vectors } from "../../../../test/setup/data.ts";
 import { ecKey, rsaKey } from "../certificates.ts";
-import { flipped, mutated, seeded } from "../random.ts";
+import { seeded } from "../../../../test/fixtures/seeded.ts";
+import { flipped, mutated } from "../random.ts";
 import { attest, registers, signQuote, tpmEvidence, tpmKey } from "./tpm-evidence.ts";
 
 const reportData = Buffer.alloc(48, 5);
