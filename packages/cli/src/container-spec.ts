@@ -1,33 +1,5 @@
+import { CONTAINER_MOUNTS, grpcMount, MASKED_PATHS, READONLY_PATHS, SHM_SIZE, SHM_STORAGE } from "@nacre/genpolicy";
 import type { grpc, Init } from "@nacre/protocols";
-
-/** Where CreateSandbox puts the pod's shared memory. */
-const SANDBOX_SHM = "/run/kata-containers/sandbox/shm";
-
-/** containerd's default mounts of a container in a pod. */
-const MOUNTS: readonly Init<grpc.Mount>[] = [
-  mount("/proc", "proc", ["nosuid", "noexec", "nodev"]),
-  mount("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-  mount("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-  mount("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
-  mount("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"]),
-  mount("/sys/fs/cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
-  { destination: "/dev/shm", source: SANDBOX_SHM, type: "bind", options: ["rbind"] },
-];
-
-/** Parts of /proc and /sys that containerd hides. */
-const MASKED: readonly string[] = [
-  "/proc/acpi",
-  "/proc/asound",
-  "/proc/kcore",
-  "/proc/keys",
-  "/proc/latency_stats",
-  "/proc/timer_list",
-  "/proc/timer_stats",
-  "/proc/sched_debug",
-  "/sys/firmware",
-  "/proc/scsi",
-];
-const READONLY: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /** A container of the pod, or, with the image `pause`, the sandbox's own. */
 export interface ContainerSpec {
@@ -59,13 +31,13 @@ export function containerRequest(spec: ContainerSpec): Init<grpc.CreateContainer
       Version: "1.0.2-dev",
       Process: spec.process,
       Root: { Path: `${bundle}/rootfs`, Readonly: isSandbox(spec) },
-      Mounts: MOUNTS,
+      Mounts: CONTAINER_MOUNTS.map(grpcMount),
       Annotations: annotations,
       Linux: {
         CgroupsPath: `/kubepods/pod-${sandboxId.slice(0, 12)}/${id}`,
         Namespaces: [{ Type: "ipc" }, { Type: "uts" }, { Type: "mount" }],
-        MaskedPaths: MASKED,
-        ReadonlyPaths: READONLY,
+        MaskedPaths: MASKED_PATHS,
+        ReadonlyPaths: READONLY_PATHS,
         Resources: { CPU: { Shares: isSandbox(spec) ? 2n : 1024n } },
       },
     },
@@ -77,15 +49,7 @@ export function sandboxRequest(sandboxId: string, hostname: string): Init<grpc.C
   return {
     sandbox_id: sandboxId,
     hostname,
-    storages: [
-      {
-        driver: "ephemeral",
-        source: "shm",
-        fstype: "tmpfs",
-        options: ["noexec", "nosuid", "nodev", "mode=1777", "size=67108864"],
-        mount_point: SANDBOX_SHM,
-      },
-    ],
+    storages: [{ ...SHM_STORAGE, options: [...SHM_STORAGE.options, SHM_SIZE] }],
   };
 }
 
@@ -113,8 +77,4 @@ function annotationsOf(spec: ContainerSpec): Record<string, string> {
     "io.kubernetes.cri.image-name": spec.image,
     ...common,
   };
-}
-
-function mount(destination: string, type: string, options: readonly string[]): Init<grpc.Mount> {
-  return { destination, source: type, type, options };
 }

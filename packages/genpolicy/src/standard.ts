@@ -32,7 +32,7 @@ export const SANDBOX_RESOLV_OPTIONS: ReadonlyArray<readonly string[]> = [
 ];
 
 /** Parts of /proc and /sys that every kubelet hides, and those that some do. */
-export const MASKED: readonly string[] = [
+export const MASKED_PATHS: readonly string[] = [
   "/proc/acpi",
   "/proc/asound",
   "/proc/kcore",
@@ -44,12 +44,18 @@ export const MASKED: readonly string[] = [
   "/proc/scsi",
   "/sys/firmware",
 ];
-export const FURTHER_MASKED: readonly PolicyText[] = [
+export const FURTHER_MASKED_PATHS: readonly PolicyText[] = [
   "/proc/interrupts",
   "/sys/devices/virtual/powercap",
   { pattern: "/sys/devices/system/cpu/cpu[0-9]{1,4}/thermal_throttle" },
 ];
-export const READONLY: readonly string[] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+export const READONLY_PATHS: readonly string[] = [
+  "/proc/bus",
+  "/proc/fs",
+  "/proc/irq",
+  "/proc/sys",
+  "/proc/sysrq-trigger",
+];
 
 /** What containerd 2 gives every sandbox. */
 export const SANDBOX_SYSCTLS: Readonly<Record<string, string>> = {

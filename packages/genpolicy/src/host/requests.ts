@@ -5,8 +5,8 @@ import type { Pod } from "../pod.ts";
 import type { PolicyMount } from "../policy-data.ts";
 import {
   CONTAINER_MOUNTS,
-  MASKED,
-  READONLY,
+  MASKED_PATHS,
+  READONLY_PATHS,
   SANDBOX_MOUNTS,
   SANDBOX_RESOLV_OPTIONS,
   SHM_SIZE,
@@ -168,12 +168,13 @@ function commonLinux(id: string, { facts }: PodHost): Init<grpc.Linux> {
   return {
     CgroupsPath: `/kubepods/pod${facts.uid}/${id}`,
     Namespaces: [{ Type: "ipc" }, { Type: "uts" }, { Type: "mount" }],
-    MaskedPaths: MASKED,
-    ReadonlyPaths: READONLY,
+    MaskedPaths: MASKED_PATHS,
+    ReadonlyPaths: READONLY_PATHS,
   };
 }
 
-function grpcMount({ destination, type, options, source }: PolicyMount): Init<grpc.Mount> {
+/** A mount whose source is the same for all pods. */
+export function grpcMount({ destination, type, options, source }: PolicyMount): Init<grpc.Mount> {
   return { destination, type, options, source: typeof source === "string" ? source : "" };
 }
 
