@@ -5,6 +5,7 @@ import type { RegistryRule } from "../guest/hub-config.ts";
 import type { StartGuestOptions } from "../guest/options.ts";
 import type { GuestNetwork } from "../guest/state.ts";
 import { readInput } from "../input-file.ts";
+import { REGISTRY_FLAGS } from "./registry-flags.ts";
 
 /** What stands for this machine, as each guest sees it, in --mirror. */
 const GATEWAY = "gateway";
@@ -17,7 +18,8 @@ interface Texts extends Flag {
   readonly multiple: true;
 }
 type GuestFlags = Readonly<Record<"policy", OneText>> &
-  Readonly<Record<"mirror" | "insecure-registry" | "registry-ca" | "kernel", Texts>>;
+  Readonly<Record<"mirror" | "kernel", Texts>> &
+  typeof REGISTRY_FLAGS;
 
 /** Flags by which guests are set up, wherever they are started. */
 export const GUEST_FLAGS: GuestFlags = {
@@ -28,13 +30,7 @@ export const GUEST_FLAGS: GuestFlags = {
     value: "NAME=PLACE",
     help: "pull images of registry NAME from PLACE; gateway:PORT is this machine, by plain HTTP",
   },
-  "insecure-registry": { type: "string", multiple: true, value: "NAME", help: "registry without TLS" },
-  "registry-ca": {
-    type: "string",
-    multiple: true,
-    value: "FILE",
-    help: "authority of a registry's certificate, PEM",
-  },
+  ...REGISTRY_FLAGS,
   kernel: { type: "string", multiple: true, value: "KEY=VALUE", help: "kernel parameter, such as agent.log=debug" },
 };
 

@@ -10,6 +10,7 @@ import { generatePolicy, type GeneratedPolicy } from "../genpolicy/generate.ts";
 import { readImageFacts } from "../genpolicy/image-facts.ts";
 import { registriesOf } from "../genpolicy/registries.ts";
 import { readInput } from "../input-file.ts";
+import { REGISTRY_FLAGS } from "./registry-flags.ts";
 
 interface Texts extends Flag {
   readonly type: "string";
@@ -49,13 +50,7 @@ Exit status 1 when no policy was made.`,
     workload: { type: "string", value: "[KIND/]NAME", help: "which one, where MANIFEST has several that make pods" },
     platform: { type: "string", value: "OS/ARCH", help: "of the images; default: this machine's, as linux/amd64" },
     mirror: { type: "string", multiple: true, value: "NAME=PLACE", help: "look up images of registry NAME at PLACE" },
-    "insecure-registry": { type: "string", multiple: true, value: "NAME", help: "registry without TLS" },
-    "registry-ca": {
-      type: "string",
-      multiple: true,
-      value: "FILE",
-      help: "authority of a registry's certificate, PEM",
-    },
+    ...REGISTRY_FLAGS,
     authfile: { type: "string", value: "FILE", help: "registries' accounts, as docker login and skopeo keep them" },
   },
   async run({ args, flags }, context) {
