@@ -8,6 +8,7 @@ import {
   LineCounter,
   parseAllDocuments,
   type Tags,
+  visit,
 } from "yaml";
 
 import { GenPolicyError } from "./error.ts";
@@ -81,6 +82,7 @@ function parseFile({ name, text }: ManifestFile): readonly Placed[] {
       throw new GenPolicyError("manifest", `${name}:${lineCounter.linePos(error.pos[0]).line}: ${error.message}`);
     }
     const value = toValue(document, name);
+    refuseCircles(document, (offset) => `${name}:${lineCounter.linePos(offset).line}`);
     if (value === null || value === undefined) return [];
     const line: Place["line"] = (path) => lineCounter.linePos(offsetOf(document, path)).line;
     return items({ place: { file: name, line, path: [] }, value }, KINDS);
@@ -96,6 +98,18 @@ function toValue(document: Document.Parsed, name: string): unknown {
       cause,
     });
   }
+}
+
+/** What stands in itself has no end, and no JSON. */
+function refuseCircles(document: Document.Parsed, place: (offset: number) => string): void {
+  visit(document, {
+    Alias: (_, alias, above) => {
+      const meant = alias.resolve(document);
+      if (meant !== undefined && above.some((node) => node === meant)) {
+        throw new GenPolicyError("manifest", `${place(alias.range?.[0] ?? 0)}: an alias of what it stands in`);
+      }
+    },
+  });
 }
 
 /** Where a value's key or, in a list, the value stands; of what is not there, where that would be. */

@@ -314,6 +314,13 @@ describe("what cannot be", () => {
     ["text that is no YAML", "a: [", "manifest", /^pod\.yaml:1: /u],
     ["a key twice", "kind: Pod\nkind: Pod", "manifest", /^pod\.yaml:2: Map keys must be unique/u],
     ["an endless alias", `a: &a [1]\n${bomb()}`, "manifest", /^pod\.yaml: .*alias/u],
+    [
+      "an alias within itself",
+      "kind: ConfigMap\nmetadata:\n  name: &a\n  - x\n  - *a",
+      "manifest",
+      /^pod\.yaml:5: an alias of what it stands in$/u,
+    ],
+    ["a whole within itself", "&a\nkind: *a", "manifest", /^pod\.yaml:2: an alias of what it stands in$/u],
     ["no kind", "---\n---\na: 1", "manifest", /^pod\.yaml:3: no kind/u],
     ["no pod", "kind: Service\nmetadata: {name: x}", "manifest", /nothing that makes pods, only Service/u],
     [
