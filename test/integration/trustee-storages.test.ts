@@ -15,6 +15,8 @@ const { REPOSITORY, SESSION } = Namespace;
 
 interface Kind {
   start(): Promise<DatabaseServer>;
+  /** Makes the place with this number, empty, unless it is there. */
+  makePlace(server: DatabaseServer, place: number): Promise<void>;
   /** The storage of a place with this number; `port`: the server's, or of something before it. */
   open(server: DatabaseServer, place: number, port?: number, callMs?: number): Promise<Storage>;
 }
@@ -22,23 +24,22 @@ interface Kind {
 const KINDS: Readonly<Record<"PostgreSQL" | "Redis", Kind>> = {
   PostgreSQL: {
     start: () => startPostgres(PASSWORD),
-    open: async (server, place, port = server.port, callMs) => {
+    makePlace: async ({ port }, place) => {
       const database = `place${place}`;
-      const admin = ["-h", "127.0.0.1", "-p", String(server.port), "-U", "postgres", "-Atq"];
-      const env = { ...process.env, PGPASSWORD: PASSWORD };
-      const { stdout } = await run(
-        "psql",
-        [...admin, "-c", `SELECT 1 FROM pg_database WHERE datname = '${database}'`],
-        {
-          env,
-        },
-      );
-      if (stdout === "") await run("psql", [...admin, "-c", `CREATE DATABASE ${database}`], { env });
+      const psql = async (command: string): Promise<string> => {
+        const args = ["-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-Atq", "-c", command];
+        return (await run("psql", args, { env: { ...process.env, PGPASSWORD: PASSWORD } })).stdout;
+      };
+      const there = await psql(`SELECT 1 FROM pg_database WHERE datname = '${database}'`);
+      if (there === "") await psql(`CREATE DATABASE ${database}`);
+    },
+    open: async (server, place, port = server.port, callMs) => {
+      await KINDS.PostgreSQL.makePlace(server, place);
       const more = callMs === undefined ? {} : { callMs };
       return await PostgresStorage.open({
         host: "127.0.0.1",
         port,
-        database,
+        database: `place${place}`,
         user: "postgres",
         password: PASSWORD,
         ...more,
@@ -47,6 +48,7 @@ const KINDS: Readonly<Record<"PostgreSQL" | "Redis", Kind>> = {
   },
   Redis: {
     start: startRedis,
+    makePlace: () => Promise.resolve(),
     open: (server, place, port = server.port, callMs) =>
       RedisStorage.open({ url: `redis://127.0.0.1:${port}/${place}`, ...(callMs === undefined ? {} : { callMs }) }),
   },
@@ -71,6 +73,19 @@ describe.each(Object.entries(KINDS))("storage in %s", (_, kind) => {
     expect(made.filter(Boolean)).toHaveLength(1);
     expect(await one.get(SESSION, "k")).toEqual(await other.get(SESSION, "k"));
     await Promise.all([one.close(), other.close()]);
+  });
+
+  it("is opened by several brokers at once where there was nothing yet", async () => {
+    for (let round = 0; round < 3; round++) {
+      const place = places++;
+      await kind.makePlace(server, place);
+      const storages = await Promise.all(Array.from({ length: 6 }, () => kind.open(server, place)));
+      await storages[0]?.set(REPOSITORY, "k", Buffer.of(1));
+      for (const storage of storages) {
+        expect(await storage.get(REPOSITORY, "k")).toEqual(Buffer.of(1));
+        await storage.close();
+      }
+    }
   });
 
   it("says that the server is gone, and goes on once it is back", async () => {

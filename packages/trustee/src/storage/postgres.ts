@@ -18,6 +18,8 @@ export interface PostgresOptions {
 
 /** As many as upstream has. */
 const CONNECTIONS = 5;
+/** unique_violation in the catalogue, duplicate_table, duplicate_object (the table's type). */
+const MADE_MEANWHILE: ReadonlySet<string> = new Set(["23505", "42P07", "42710"]);
 
 /**
  * Upstream's tables: one a namespace, `key TEXT PRIMARY KEY, value BYTEA`. A call is one statement, so that a value is
@@ -118,10 +120,7 @@ export class PostgresStorage implements Storage {
     for (const namespace of NAMESPACES) {
       // Who may not make tables may still use those that an administrator made.
       if (names.has(namespace)) continue;
-      await this.#run(
-        "opening",
-        (sql) => sql`CREATE TABLE IF NOT EXISTS ${sql(namespace)} (key TEXT PRIMARY KEY, value BYTEA NOT NULL)`,
-      );
+      await this.#run("opening", (sql) => makeTable(sql, namespace));
     }
   }
 
@@ -138,6 +137,18 @@ export class PostgresStorage implements Storage {
   #drop(sql: Sql): void {
     if (this.#sql === sql) this.#sql = undefined;
     void sql.end({ timeout: 0 });
+  }
+}
+
+/** The server looks whether the table is there before it waits for whoever makes it: the loser finds it the second time. */
+async function makeTable(sql: Sql, namespace: Namespace): Promise<RowList<Row[]>> {
+  const make = (): PromiseLike<RowList<Row[]>> =>
+    sql`CREATE TABLE IF NOT EXISTS ${sql(namespace)} (key TEXT PRIMARY KEY, value BYTEA NOT NULL)`;
+  try {
+    return await make();
+  } catch (cause) {
+    if (!MADE_MEANWHILE.has(String((cause as { readonly code?: unknown }).code))) throw cause;
+    return await make();
   }
 }
 
