@@ -34,6 +34,8 @@ async function answer(
   let reply: Answer;
   const [path = ""] = (request.url ?? "").split("?", 1);
   try {
+    // A browser says so, wherever the page came from: nobody's page is to set policies at this machine's own address.
+    if (request.headers.origin !== undefined) throw new TrusteeError("request", "expected no request of a web page");
     const body = await readBody(request, MAX_BODY);
     reply =
       body === undefined

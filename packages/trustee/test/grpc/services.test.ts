@@ -193,6 +193,15 @@ describe("an attestation service by itself, over REST", () => {
 
   it.each([
     ["no list of policies", { verification_requests: [request] }],
+  it("takes nothing from a web page that the owner has open", async () => {
+    const page = { method: "POST", headers: { origin: "http://pages.example", "content-type": "text/plain" } };
+    const policy = 'package policy\ntrust_claims := {"hardware": 2}\n';
+    const body = JSON.stringify({ policy_id: "paged_cpu", policy });
+    const response = await fetch(`http://127.0.0.1:${server.port}/policy`, { ...page, body });
+    expect(response.status).toBe(500);
+    expect((await call("GET", "/policy/paged_cpu")).status).toBe(500);
+  });
+
     ["two kinds of runtime data", { verification_requests: [{ ...request, runtime_data: { raw: "AA", x: 1 } }] }],
     ["other report data", { verification_requests: [{ ...request, runtime_data: { raw: "AAAB" } }], policy_ids: [] }],
     ["what is no JSON", "{"],
