@@ -12,6 +12,7 @@ import type { MethodDescriptor } from "@nacre/protocols";
 
 import { errorText, TrusteeError } from "../error.ts";
 import type { RunningServer } from "../kbs/http-server.ts";
+import { boundRequests } from "./request-deadline.ts";
 
 /** A method and what answers it. */
 export interface ServedMethod {
@@ -25,6 +26,8 @@ export interface ServiceServerOptions {
   readonly methods: readonly ServedMethod[];
   /** What speaks HTTP/1 on the same port. */
   readonly http?: RequestListener;
+  /** Milliseconds that a request of HTTP/1 may take to arrive; for tests. */
+  readonly requestMs?: number;
   readonly log: (line: string) => void;
 }
 
@@ -33,6 +36,7 @@ const MAX_MESSAGE: number = 16 * 1024 * 1024;
 const MAX_CONNECTIONS = 4096;
 /** Milliseconds that a connection may take to say which protocol it speaks. */
 const FIRST_BYTES_MS = 30_000;
+const REQUEST_MS = 120_000;
 /** Upstream's one status for all that goes wrong. */
 const ABORTED = 10;
 const NOT_FOUND = 5;
@@ -66,6 +70,7 @@ export async function serveServices(options: ServiceServerOptions): Promise<Runn
   addMethods(grpc, [...options.methods, health(options.methods)], log);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http = createServer(options.http ?? ((_, response) => response.writeHead(404).end()));
+  boundRequests(http, options.requestMs ?? REQUEST_MS);
   const open = new Set<Socket>();
   const server: NetServer = createNetServer((socket) => {
     open.add(socket);

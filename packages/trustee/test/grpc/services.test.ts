@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
 
@@ -7,6 +8,7 @@ import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { serveServices } from "../../src/grpc/service-server.ts";
 import type { RunningServer } from "../../src/kbs/http-server.ts";
 import { serveAttestation, serveReferenceValues } from "../../src/services.ts";
 import { MemoryStorage } from "../../src/storage/memory.ts";
@@ -191,8 +193,6 @@ describe("an attestation service by itself, over REST", () => {
     expect((await call("GET", "/other")).status).toBe(404);
   });
 
-  it.each([
-    ["no list of policies", { verification_requests: [request] }],
   it("takes nothing from a web page that the owner has open", async () => {
     const page = { method: "POST", headers: { origin: "http://pages.example", "content-type": "text/plain" } };
     const policy = 'package policy\ntrust_claims := {"hardware": 2}\n';
@@ -202,6 +202,8 @@ describe("an attestation service by itself, over REST", () => {
     expect((await call("GET", "/policy/paged_cpu")).status).toBe(500);
   });
 
+  it.each([
+    ["no list of policies", { verification_requests: [request] }],
     ["two kinds of runtime data", { verification_requests: [{ ...request, runtime_data: { raw: "AA", x: 1 } }] }],
     ["other report data", { verification_requests: [{ ...request, runtime_data: { raw: "AAAB" } }], policy_ids: [] }],
     ["what is no JSON", "{"],
@@ -221,6 +223,28 @@ it("tells protocols apart by a first packet of one byte", async () => {
   let text = "";
   for await (const chunk of socket) text += String(chunk);
   expect(text).toMatch(/^HTTP\/1\.1 500/u);
+});
+
+it.each([
+  ["in its head", "POST /x HTTP/1.1\r\nhost: x\r\n"],
+  ["in its body", "POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{"],
+  ["after a first one", "GET /x HTTP/1.1\r\nhost: x\r\n\r\nGET /y HTTP/1.1\r\n"],
+])("a request of HTTP/1 that stops %s ends with its connection", async (_, text) => {
+  const http = (request: IncomingMessage, response: ServerResponse): void => {
+    request.resume().once("end", () => response.end());
+  };
+  const bounded = await serveServices({ ...common, methods: [], http, requestMs: 200 });
+  const socket = connect(bounded.port, "127.0.0.1");
+  const closed = once(socket.resume(), "close");
+  // Something comes all the time, so that the connection is never idle.
+  const drip = setInterval(() => socket.write(text.endsWith("{") ? "" : "a"), 20);
+  socket.on("error", () => {}).write(text);
+  try {
+    await closed;
+  } finally {
+    clearInterval(drip);
+    await bounded.close();
+  }
 });
 
 it("reference values by themselves run out", async () => {
