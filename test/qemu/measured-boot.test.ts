@@ -32,7 +32,10 @@ describe("a boot that firmware measures", () => {
     const { id } = guest.guest.guest;
     expect(await shownRegisters(guest)).toEqual(await expectedRegisters(image, guest.guest.guest));
     await guest[Symbol.asyncDispose]();
-    expect(readFileSync(logFile, "utf8")).toContain("reboot: Power down");
+    const log = readFileSync(logFile, "utf8");
+    expect(log).toContain("reboot: Power down");
+    // Its TPM ends with it.
+    expect(log).not.toContain("the guest is ended after");
     expect(guestTraces(stateRoot(), id)).toEqual(NOTHING);
     expect(machineFacts(`nacre-${id}`)).toEqual(before);
   });
@@ -82,12 +85,18 @@ describe("a boot that firmware measures", () => {
     await guest[Symbol.asyncDispose]();
   });
 
-  it("does not go on without its TPM, and leaves nothing", async () => {
-    const guest = await startGuest({ ...QEMU, stateRoot: stateRoot(), ovmf: true });
+  it.each([
+    ["SIGKILL", "SIGKILL"],
+    // It ends in good order then.
+    ["SIGTERM", "status 0"],
+  ] as const)("does not go on without its TPM, which %s has ended, says so and leaves nothing", async (signal, how) => {
+    const logFile = join(stateRoot(), "log");
+    const guest = await startGuest({ ...QEMU, stateRoot: stateRoot(), ovmf: true, logFile });
     const tpm = readState(guest.layout)?.helpers.at(-1)?.pid ?? 0;
     expect(readFileSync(`/proc/${tpm}/comm`, "latin1").trim()).toBe("swtpm");
-    process.kill(tpm, "SIGKILL");
+    process.kill(tpm, signal);
     await guest.ended;
+    expect(readFileSync(logFile, "utf8")).toContain(`the guest is ended after the end of its TPM, ${how}\n`);
     expect(guestTraces(stateRoot(), guest.id)).toEqual(NOTHING);
   });
 });

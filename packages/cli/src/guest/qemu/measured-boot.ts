@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 
 import type { ProcessIdentity } from "../identity.ts";
 import type { Supervision } from "../supervised-guest.ts";
@@ -15,7 +16,7 @@ export interface MeasuredBoot {
   readonly firmware: Firmware;
   /** Given to QEMU as the firmware's `tpmFd`, then closed here. */
   readonly connection: Duplex;
-  /** Settles only where the TPM ends otherwise than with its machine. */
+  /** Resolves with how the TPM ended. */
   readonly ended: Promise<string>;
   close(): Promise<void>;
 }
@@ -33,11 +34,26 @@ export async function measuredBoot(
   return {
     firmware: { code, variables: layout.firmwareVariables, tpmFd: TPM_FD },
     connection: control,
-    // QEMU has it end in good order before itself.
-    ended: ended.then((how) => (how === "status 0" ? new Promise(() => {}) : `the end of its TPM, ${how},`)),
+    ended,
     close: async () => {
       child.kill("SIGKILL");
       await ended;
     },
   };
+}
+
+/**
+ * Resolves, with the text, where a TPM ends while its machine goes on. With its machine it ends in good order, and may be
+ * known to have before `machineEnds` resolves, within `causeMs`; so it does when somebody asks it to.
+ */
+export async function ownEndOfTpm(
+  ended: Promise<string>,
+  machineEnds: Promise<unknown>,
+  causeMs: number,
+): Promise<string> {
+  const how = await ended;
+  const text = `the end of its TPM, ${how},`;
+  if (how !== "status 0") return text;
+  const own = await Promise.race([machineEnds.then(() => undefined), delay(causeMs, text, { ref: false })]);
+  return own ?? (await new Promise<never>(() => {}));
 }

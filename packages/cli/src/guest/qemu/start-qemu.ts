@@ -18,7 +18,7 @@ import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
 import { agentAnswers } from "./agent-ready.ts";
 import { type EmulatorThreads, qemuArguments } from "./arguments.ts";
 import { emulatorHang } from "./emulator-hang.ts";
-import { measuredBoot, type MeasuredBoot } from "./measured-boot.ts";
+import { measuredBoot, type MeasuredBoot, ownEndOfTpm } from "./measured-boot.ts";
 import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
@@ -109,7 +109,7 @@ async function hangOf({ up, consoleBegin }: PoweredOn, { supervision, plan }: Bo
 
 async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn> {
   const { supervision, plan, accelerator } = boot;
-  const { layout, state, tracer } = supervision;
+  const { layout, say, state, tracer } = supervision;
   const vsock = await openVsock(supervision, vsockProvider(plan.bridge));
   const measured = plan.ovmf ? await measuredBoot(supervision, vsock.helpers) : undefined;
   await tracer.step("prepare", undefined);
@@ -138,17 +138,27 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   const scratch = plan.scratchBytes === undefined ? undefined : openScratch(plan.scratchBytes);
   const qemu = await startMachine(supervision, [qemuProgram(), ...argv], { vsock, measured, scratch });
   let shutdown: string | undefined;
+  const shutsDown = Promise.withResolvers<void>();
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
-    if (event === "SHUTDOWN") shutdown = SHUTDOWNS[String(data["reason"])];
+    if (event !== "SHUTDOWN") return;
+    shutdown = SHUTDOWNS[String(data["reason"])];
+    shutsDown.resolve();
   });
   // A machine without its vsock device cannot be reached any more, one without its TPM not be believed.
-  const devicesEnded = Promise.race([vsock.ended, ...(measured === undefined ? [] : [measured.ended])]);
+  const machineEnds = Promise.race([shutsDown.promise, qemu.ended]);
+  const devicesEnded = Promise.race([
+    vsock.ended,
+    ...(measured === undefined ? [] : [ownEndOfTpm(measured.ended, machineEnds, CAUSE_MS)]),
+  ]);
   const qemuEnd = qemu.ended.then(async (how) => {
     if (shutdown !== undefined || !FAILED.test(how)) return shutdown ?? how;
     // QEMU fails where a device's process ends while the machine is made, and may be known to have ended before that.
     return await Promise.race([devicesEnded, delay(CAUSE_MS, how, { ref: false })]);
   });
   const ended = Promise.race([qemuEnd, devicesEnded]);
+  void Promise.race([qemu.ended.then(() => undefined), devicesEnded]).then((how) => {
+    if (how !== undefined) say(`the guest is ended after ${how.replace(/,$/u, "")}`);
+  });
   const closeDevices = async (): Promise<void> => {
     await vsock.close();
     await measured?.close();
