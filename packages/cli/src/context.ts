@@ -1,6 +1,7 @@
 import { stringifyLossless } from "@nacre/protocols";
 
 import type { Interrupts } from "./interrupts.ts";
+import { visible, visibleJson } from "./visible.ts";
 
 /** What a command sees of the process that runs it. */
 export interface Context {
@@ -14,16 +15,20 @@ export interface Context {
   readonly interrupts: Interrupts;
 }
 
-/** Prints a result: as JSON on one line, or as text. */
+/** Prints a result: as JSON on one line, or as text, in which the caller has made visible what others have named. */
 export function print(context: Context, value: unknown, text: string): void {
   context.stdout.write(
-    context.json ? `${stringifyLossless(value)}\n` : text === "" || text.endsWith("\n") ? text : `${text}\n`,
+    context.json
+      ? `${visibleJson(stringifyLossless(value))}\n`
+      : text === "" || text.endsWith("\n")
+        ? text
+        : `${text}\n`,
   );
 }
 
 /** Tells people what goes on; programs that asked for JSON are not told. */
 export function note(context: Context, text: string): void {
-  if (!context.json) context.stderr.write(`${text}\n`);
+  if (!context.json) context.stderr.write(`${visible(text)}\n`);
 }
 
 /** Rows under a head line, in aligned columns. */

@@ -4,6 +4,7 @@ import { describeError, NacreError } from "./error.ts";
 import { commandHelp, helpJson, overview } from "./help.ts";
 import { Interrupted } from "./interrupts.ts";
 import { type Parsed, parseCommand } from "./parse-command.ts";
+import { visible, visibleJson } from "./visible.ts";
 
 /** Exit status of a command line that cannot be understood. */
 export const USAGE_STATUS = 2;
@@ -36,7 +37,9 @@ export async function nacre(
     const message = describeError(error)
       .trim()
       .replaceAll(/\s*\n\s*/gu, " ");
-    context.stderr.write(json ? `${JSON.stringify({ error: { code, message } })}\n` : `nacre: ${message}\n`);
+    context.stderr.write(
+      json ? `${visibleJson(JSON.stringify({ error: { code, message } }))}\n` : `nacre: ${visible(message)}\n`,
+    );
     if (code === "usage") return USAGE_STATUS;
     return parsed?.kind === "run" && RUNNERS.has(parsed.command.name) ? NOT_RUN_STATUS : 1;
   }

@@ -12,7 +12,16 @@ export function visible(text: string): string {
   });
 }
 
-/** The same on one line. */
+/** JSON that says the same, of which nothing steers a terminal: such characters are in its strings, and escaped there. */
+export function visibleJson(json: string): string {
+  return json.replaceAll(STEERING, (character) =>
+    Array.from({ length: character.length }, (_, at) => character.charCodeAt(at))
+      .map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
+}
+
+/** As {@link visible}, on one line. */
 export function visibleLine(text: string): string {
   return visible(text).replaceAll("\n", "\\n").replaceAll("\t", " ");
 }

@@ -76,6 +76,42 @@ it("asks for a token that is made now, and shows the whole only where it is aske
   expect(asked).toEqual([{ TokenType: "kbs", fresh: true }]);
 });
 
+it.each([
+  [["get-tee"]],
+  [["get-tee", "--json"]],
+  [["get-evidence"]],
+  [["get-evidence", "--json"]],
+  [["get-evidence", "--additional"]],
+  [["get-token"]],
+  [["get-token", "--json"]],
+  [["get-token", "--claims"]],
+  [["get-token", "-t", "refused"]],
+  [["get-token", "-t", "refused", "--json"]],
+])("what a hostile agent says steers no terminal: nacre aa %j", async (argv) => {
+  const text = "\u001b[2J\u009b31m\u202e";
+  const hostile = new TtrpcServer().addService(AttestationAgentService, {
+    GetTeeType: () => ({ tee: text }),
+    GetAdditionalTees: () => ({ additional_tees: [text] }),
+    GetEvidence: () => ({ Evidence: Buffer.from(JSON.stringify({ [text]: text })) }),
+    GetAdditionalEvidence: () => ({ Evidence: Buffer.from(text) }),
+    GetToken: ({ TokenType }) => {
+      if (TokenType === "refused") throw new RpcError(Code.INTERNAL, text);
+      const said = Buffer.from(JSON.stringify({ iss: text })).toString("base64url");
+      return { Token: Buffer.from(JSON.stringify({ token: `e30.${said}.x`, tee_keypair: text })) };
+    },
+    ExtendRuntimeMeasurement: () => ({ Result: 0 }),
+  });
+  const its = `unix://${dir}/hostile.sock`;
+  const listening = await listen(its, (transport) => void hostile.serve(transport));
+  try {
+    const said = (await run(...argv, "--address", its)).slice(1).join("");
+    expect(said).not.toMatch(/[\u001b\u009b\u202e]/u);
+    expect(said).toMatch(/x1b|u001b/u);
+  } finally {
+    await Promise.all([listening.close(), hostile.close({ graceMs: 0 })]);
+  }
+});
+
 it.each<[readonly string[], string]>([
   [["get-token", "-t", "other"], "AA-KBC get token failed (the guest's log says why)"],
   [["get-evidence", "-r", "%"], "--runtime-data: expected base64"],

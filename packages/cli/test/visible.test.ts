@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { visible, visibleLine } from "../src/visible.ts";
+import { visible, visibleJson, visibleLine } from "../src/visible.ts";
 
 it.each([
   ["plain\ttext\n", "plain\ttext\n"],
@@ -14,3 +14,10 @@ it.each([
 ])("%j is shown as %j", (text, shown) => expect(visible(text)).toBe(shown));
 
 it("visibleLine has no second line", () => expect(visibleLine("a\nb\tc")).toBe("a\\nb c"));
+
+it("visibleJson says the same without what steers", () => {
+  const value = { "a\u009b31m\u202e": "\u{e0001}\u2028 zażółć\n" };
+  const json = visibleJson(JSON.stringify(value));
+  expect(json).toBe(String.raw`{"a\u009b31m\u202e":"\udb40\udc01\u2028 zażółć\n"}`);
+  expect(JSON.parse(json)).toEqual(value);
+});

@@ -71,7 +71,8 @@ export function requestOf(name: string, evidence: unknown, runtimeData: Buffer |
   return { tee, evidence, ...(runtimeData === undefined ? {} : { runtimeData }) };
 }
 
-function json(bytes: Uint8Array): unknown {
+/** Throws NacreError `agent`. */
+export function json(bytes: Uint8Array): unknown {
   try {
     return parseLossless(Buffer.from(bytes).toString());
   } catch (cause) {

@@ -1,11 +1,19 @@
-import { AttestationAgentService, type Init, type MethodDescriptor, RuntimeMeasurementResult } from "@nacre/protocols";
+import {
+  AttestationAgentService,
+  type Init,
+  type MethodDescriptor,
+  RuntimeMeasurementResult,
+  stringifyLossless,
+} from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 
+import { json } from "../attest/ask-agent.ts";
 import { type Command, command, type Flag } from "../command.ts";
 import { type Context, print } from "../context.ts";
 import { NacreError } from "../error.ts";
 import { selectGuest } from "../select.ts";
+import { visible, visibleJson, visibleLine } from "../visible.ts";
 
 const SOCKET = "/run/confidential-containers/attestation-agent/attestation-agent.sock";
 /** As upstream's client. A handshake may take longer, where devices do. */
@@ -35,7 +43,7 @@ export const aaTee: Command = command({
   async run({ flags }, context) {
     const { tee } = await call(flags, context, GetTeeType, {});
     const { additional_tees: devices } = await call(flags, context, GetAdditionalTees, {});
-    print(context, { tee, devices }, [tee, ...devices].join("\n"));
+    print(context, { tee, devices }, [tee, ...devices].map(visibleLine).join("\n"));
   },
 });
 
@@ -53,8 +61,9 @@ export const aaEvidence: Command = command({
   async run({ flags }, context) {
     const RuntimeData = base64("--runtime-data", flags["runtime-data"] ?? "");
     const method = flags.additional ? GetAdditionalEvidence : GetEvidence;
-    const text = Buffer.from((await call(flags, context, method, { RuntimeData })).Evidence).toString();
-    print(context, text === "" ? null : (JSON.parse(text) as unknown), text);
+    const { Evidence } = await call(flags, context, method, { RuntimeData });
+    const evidence = Evidence.length === 0 ? null : json(Evidence);
+    print(context, evidence, evidence === null ? "" : visibleJson(stringifyLossless(evidence)));
   },
 });
 
@@ -75,11 +84,11 @@ export const aaToken: Command = command({
     const { Token } = await call(flags, context, GetToken, request, TOKEN_TIMEOUT_MS);
     const text = Buffer.from(Token).toString();
     if (!flags.claims) {
-      print(context, { token: text }, text);
+      print(context, { token: text }, visible(text));
       return;
     }
     const claims = claimsOf(text);
-    print(context, claims, JSON.stringify(claims, undefined, 2));
+    print(context, claims, visibleJson(JSON.stringify(claims, undefined, 2)));
   },
 });
 
