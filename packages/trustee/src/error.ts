@@ -39,5 +39,13 @@ export function errorText(error: unknown): string {
     parts.push(at instanceof Error ? at.message : typeof at === "string" ? at : "no error");
     at = at instanceof Error ? at.cause : undefined;
   }
-  return parts.join(": ").replaceAll(/[\r\n]+/gu, " ");
+  return oneLine(parts.join(": "));
+}
+
+/** Characters that end a line for some reader, or steer a terminal. */
+const CONTROL = /[\p{Cc}\p{Cf}\u2028\u2029]+/gu;
+
+/** A text for the log: clients choose parts of it, and must not write lines of their own. */
+export function oneLine(text: string): string {
+  return text.replaceAll(CONTROL, " ");
 }

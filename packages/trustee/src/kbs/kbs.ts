@@ -13,7 +13,7 @@ import {
 import { stringifyLossless } from "@nacre/protocols";
 
 import type { Appraising, VerificationRequest } from "../attestation/attestation-service.ts";
-import { errorText, TrusteeError } from "../error.ts";
+import { errorText, oneLine, TrusteeError } from "../error.ts";
 import { decodeBase64, FieldReader, type Fields, isFields } from "../fields.ts";
 import { parseJson, parseJsonBytes } from "../json.ts";
 import type { ReferenceValueStore } from "../rvps/reference-values.ts";
@@ -76,7 +76,7 @@ export class Kbs {
     } catch (error) {
       const failure =
         error instanceof KbsFailure ? error : new KbsFailure("PluginInternalError", "Plugin internal error", error);
-      this.#parts.log(`${request.method} ${route.name}: ${errorText(failure)}`);
+      this.#parts.log(oneLine(`${request.method} ${route.name}: ${errorText(failure)}`));
       const { status, body } = failure.reply;
       return reply(status, body);
     }

@@ -206,6 +206,14 @@ describe("storage that fails in the middle of a write", () => {
   });
 });
 
+it.each(["x%0Aall is well", "x%1B[2J", "x%C2%9B31m", "x%E2%80%A8y", "x%E2%80%AEy"])(
+  "a request of %s writes one line that steers nothing to the log",
+  async (name) => {
+    await broker.call("GET", `/kbs/v0/${name.replaceAll(" ", "%20")}`);
+    expect(broker.log.at(-1)).toMatch(/^GET x[^:\p{Cc}\p{Cf}\u2028]*: Plugin x[^\p{Cc}\p{Cf}\u2028]* not found$/u);
+  },
+);
+
 describe("the audit log", () => {
   it("says who got what, under which policy, on what evidence", async () => {
     const { cookie } = await attest(broker);
