@@ -2,7 +2,7 @@ import { errorText, parseMessage, type TokenTrust, TokenVerifier } from "@nacre/
 
 import { NacreError } from "../error.ts";
 import { remarksOn } from "./judge.ts";
-import { devicesOf, type Fields, isFields, type Proof, type Remark } from "./proof.ts";
+import { devicesOf, type Fields, isFields, type Proof, type Remark, shown } from "./proof.ts";
 
 /** What a token says, and who said it. Throws NacreError `refused` for a token that its own key did not sign. */
 export async function proofOfToken(
@@ -22,18 +22,22 @@ export async function proofOfToken(
   }
   const expected = Object.assign({}, ...references.map((message) => parseMessage(message))) as Fields;
   const devices = devicesOf(claims, new Map([["", expected]]));
-  const time = (value: unknown): string =>
-    typeof value === "number" ? new Date(value * 1000).toISOString() : "unknown";
   return {
     subject,
     facts: [
-      ["issuer", String(claims["iss"])],
+      ["issuer", shown(claims["iss"])],
       ["issued", time(claims["iat"])],
       ["valid until", time(claims["exp"])],
     ],
     remarks: [signature(trusted), ...remarksOn(claims, teesOf(claims))],
     devices,
   };
+}
+
+/** Seconds of Unix time; a token may say anything. */
+function time(value: unknown): string {
+  const date = new Date(typeof value === "number" ? value * 1000 : Number.NaN);
+  return Number.isNaN(date.getTime()) ? "unknown" : date.toISOString();
 }
 
 function signature(trusted: boolean): Remark {

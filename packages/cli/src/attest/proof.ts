@@ -151,11 +151,12 @@ export function eventRows(events: readonly unknown[]): readonly EventRow[] {
     const last: unknown = Array.isArray(digests) ? digests.at(-1) : undefined;
     const digest = isFields(last) ? `${shown(last["alg"])} ${shown(last["digest"])}` : "";
     const text = details === undefined || details === null ? "" : shown(details);
-    return [{ register: Number(index), type: shown(type), digest, text }];
+    return [{ register: typeof index === "number" ? index : Number.NaN, type: shown(type), digest, text }];
   });
 }
 
-function shown(value: unknown): string {
+/** JSON, but for texts; cut. */
+export function shown(value: unknown): string {
   const text =
     typeof value === "string"
       ? value

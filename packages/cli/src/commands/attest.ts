@@ -44,6 +44,11 @@ affirmed and nothing was left open, else 1.`,
     const { agent, evidence, token } = flags;
     if ([guest, agent, evidence, token].filter((one) => one !== undefined).length > 1)
       throw new NacreError("usage", "attest: one of GUEST, --agent, --evidence and --token");
+    if (token !== undefined && flags.initdata !== undefined)
+      throw new NacreError(
+        "usage",
+        "attest: --initdata goes with evidence; what a token was bound to is among its claims",
+      );
     const references = await Promise.all(flags["reference-values"].map((file) => readInput(file, context)));
     const initData = flags.initdata === undefined ? undefined : await readInput(flags.initdata, context);
     let proof: Proof;

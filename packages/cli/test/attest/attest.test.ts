@@ -30,13 +30,13 @@ const sample = {
 } as const;
 
 /** A token whose claims the test chooses, by a key in its own header. */
-function token(submods: unknown): string {
+function token(submods: unknown, more: object = {}): string {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const jwk = { ...publicKey.export({ format: "jwk" }), alg: "ES256" };
   const now = Math.floor(Date.now() / 1000);
   const text = [
     { alg: "ES256", typ: "JWT", jwk },
-    { iss: "someone", iat: now, exp: now + 300, submods },
+    { iss: "someone", iat: now, exp: now + 300, submods, ...more },
   ]
     .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
     .join(".");
@@ -113,6 +113,21 @@ describe("a token", () => {
     await expect(proofOfToken("a file", "{}", nobody, [])).rejects.toMatchObject({ code: "input" });
   });
 
+  it("of any claims at all is shown", async () => {
+    const odd = { toString: 1, valueOf: 1 };
+    const events = [{ index: odd, type_name: odd, digests: [{ alg: odd, digest: odd }] }];
+    const submods = submodule({ snp: { measurement: [], uefi_event_logs: events } });
+    const text = token(submods, { iss: odd, iat: 1e300, exp: 1e300 });
+    const proof = await proofOfToken("a file", text, nobody, [message({ minimum_measurement: 1 })]);
+    expect(proof.facts).toEqual([
+      ["issuer", '{"toString":1,"valueOf":1}'],
+      ["issued", "unknown"],
+      ["valid until", "unknown"],
+    ]);
+    expect(attestPage(proof)).toContain(`<th scope="row">NaN</th>`);
+    expect(showProof(proof)).toContain("NaN");
+  });
+
   it("shows the measured event log", () => {
     const events = [
       { index: 1, type_name: "EV_SEPARATOR", digests: [{ alg: "SHA-384", digest: "00ff" }], details: { string: "x" } },
@@ -175,6 +190,7 @@ describe("the command", () => {
 
   it.each([
     [["--evidence", "x", "--token", "y"], "one of GUEST"],
+    [["--token", "/nowhere/x", "--initdata", "/nowhere/y"], "--initdata goes with evidence"],
     [["--evidence", "/nowhere/x"], "--evidence needs --tee"],
     [["--evidence", "/nowhere/x", "--tee", "sample"], "cannot be read"],
     [["--agent", "unix:///nowhere/agent.sock"], "cannot be reached"],
