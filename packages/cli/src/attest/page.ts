@@ -1,3 +1,4 @@
+import { escapeHtml, htmlPage } from "../html-page.ts";
 import { visibleLine } from "../visible.ts";
 import { isProven, type Proof, type ProvenDevice } from "./proof.ts";
 import { verdict } from "./show.ts";
@@ -27,35 +28,18 @@ details summary{cursor:pointer;font-weight:600;padding:.4rem 0}
 p.quiet{color:var(--quiet);margin:.25rem 0}
 `;
 
-/**
- * A proof as one page that needs nothing else: no script, no font, no picture, no request. What a guest has named is
- * escaped, what would steer a reader is shown as its number, and the page's own policy forbids the rest.
- */
+/** A proof as one page; what a guest has named is escaped. */
 export function attestPage(proof: Proof): string {
   const { subject, facts, remarks, devices } = proof;
   const proven = isProven(proof);
-  const title = `What ${subject} has proven`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${text(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>${text(title)}</h1>
-<p class="verdict ${proven ? "good" : "bad"}">${proven ? "Everything was affirmed." : "Not everything was affirmed."}</p>
+  return htmlPage({
+    title: visibleLine(`What ${subject} has proven`),
+    style: STYLE,
+    main: `<p class="verdict ${proven ? "good" : "bad"}">${proven ? "Everything was affirmed." : "Not everything was affirmed."}</p>
 <dl>${facts.map(([name, value]) => `<div><dt>${text(name)}</dt><dd>${text(value)}</dd></div>`).join("")}</dl>
 <ul class="remarks">${remarks.map((one) => `<li class="${one.tone}"><span>${text(one.text)}</span></li>`).join("")}</ul>
-${devices.map(deviceSection).join("\n")}
-</main>
-</body>
-</html>
-`;
+${devices.map(deviceSection).join("\n")}`,
+  });
 }
 
 function deviceSection({ name, status, policy, vector, references, claims, events }: ProvenDevice, at: number): string {
@@ -106,9 +90,5 @@ function table(caption: string, head: readonly string[], rows: readonly (readonl
 }
 
 function text(value: string): string {
-  return visibleLine(value)
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
+  return escapeHtml(visibleLine(value));
 }

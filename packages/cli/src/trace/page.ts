@@ -1,4 +1,4 @@
-import { visible } from "../visible.ts";
+import { escapeHtml, htmlPage } from "../html-page.ts";
 import {
   axisStep,
   factsOf,
@@ -19,33 +19,16 @@ const MAX_LOG = 512 * 1024;
 const COLOURS = 8;
 const TICKS = 8;
 
-/**
- * A timeline as one page that needs nothing else: no script, no font, no picture, no request. What the guest and the
- * host have named is escaped, what would steer a reader is shown as its number, and the page's own policy forbids the rest.
- */
+/** A timeline as one page; what the guest and the host have named is escaped. */
 export function page(subject: TraceSubject, timeline: Timeline, log: string): string {
-  const title = titleOf(subject);
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${escapeHtml(title)}</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<main>
-<h1>${escapeHtml(title)}</h1>
-<p class="facts">${escapeHtml(factsOf(subject).join(" · "))}</p>
+  return htmlPage({
+    title: titleOf(subject),
+    style: STYLE,
+    main: `<p class="facts">${escapeHtml(factsOf(subject).join(" · "))}</p>
 ${milestonesOf(timeline)}
 ${table(timeline)}
-${logOf(log)}
-</main>
-</body>
-</html>
-`;
+${logOf(log)}`,
+  });
 }
 
 function milestonesOf({ milestones }: Timeline): string {
@@ -114,17 +97,4 @@ function logOf(log: string): string {
 
 function percent(value: number): string {
   return `${value.toFixed(3)}%`;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Text for an element or a quoted attribute. */
-export function escapeHtml(text: string): string {
-  return visible(text).replaceAll(/[&<>"']/gu, (character) => ENTITIES[character] ?? "");
 }
