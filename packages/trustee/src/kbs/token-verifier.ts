@@ -31,6 +31,8 @@ export const MAX_TOKEN: number = 4 * 1024 * 1024;
 const ALGORITHMS = ["ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA"];
 const LEEWAY_S = 60;
 const REMEMBERED = 256;
+/** Characters of one: guests choose much of what a token repeats, and all of them together must fit. */
+const MAX_REMEMBERED: number = 64 * 1024;
 
 const KEY_PATHS: readonly string[] = [
   "/tdx/attester_runtime_data/tee-pubkey",
@@ -40,7 +42,7 @@ const KEY_PATHS: readonly string[] = [
   "/tee-pubkey",
 ];
 
-/** Verifies tokens of attestation services. One that was found good is remembered until it runs out. */
+/** Verifies tokens of attestation services. One that was found good is remembered until it runs out, unless it is long. */
 export class TokenVerifier {
   readonly #trust: TokenTrust;
   readonly #now: () => number;
@@ -73,19 +75,20 @@ export class TokenVerifier {
       return known.token;
     }
     const claims = await this.#verifySignature(token);
-    return this.#remember(digest, claims);
+    return this.#remember(token, digest, claims);
   }
 
   /** A token that was made in this process: its signature needs no look when the guest comes back with it. */
   issuedHere(token: string): void {
     const [, payload = ""] = token.split(".", 2);
     const claims = parseJsonBytes(Buffer.from(payload, "base64url"), "token", "token");
-    if (isFields(claims)) this.#remember(createHash("sha256").update(token).digest("hex"), claims);
+    if (isFields(claims)) this.#remember(token, createHash("sha256").update(token).digest("hex"), claims);
   }
 
-  #remember(digest: string, claims: Fields): VerifiedToken {
+  #remember(token: string, digest: string, claims: Fields): VerifiedToken {
     const exp = expectCurrent(claims["exp"], this.#now());
     const verified = { claims, digest };
+    if (token.length > MAX_REMEMBERED) return verified;
     this.#remembered.set(digest, { token: verified, exp });
     const [oldest] = this.#remembered.keys();
     if (this.#remembered.size > REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
