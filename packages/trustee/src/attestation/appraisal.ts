@@ -4,7 +4,7 @@ import { TrusteeError } from "../error.ts";
 import { type Fields, FieldReader, isFields } from "../fields.ts";
 import { parseJson } from "../json.ts";
 import { RegoCache } from "../policy/rego-cache.ts";
-import type { RegorusModule } from "../policy/rego.ts";
+import type { RegoPolicy, RegorusModule } from "../policy/rego.ts";
 import type { ReferenceValueQuery } from "../rvps/reference-values.ts";
 
 /** Claims of AR4SI, in the order that a token has them. */
@@ -53,8 +53,11 @@ const MAX_EXTENSIONS = 64;
 export class Appraiser {
   readonly #policies: RegoCache;
   readonly #values: ReferenceValueQuery;
-  /** Names that each policy asked for before. They are fetched afresh each time, so that what changed counts at once. */
-  readonly #names = new Map<string, Set<string>>();
+  /**
+   * Names that each policy asked for the last time. They are fetched afresh each time, so that what changed counts at
+   * once. A policy may make names of evidence: those of one guest must not fill the bound of another.
+   */
+  readonly #names = new WeakMap<RegoPolicy, ReadonlySet<string>>();
 
   constructor(module: RegorusModule, values: ReferenceValueQuery) {
     this.#policies = new RegoCache(module, [["query_reference_value.rego", FUNCTION]]);
@@ -65,18 +68,23 @@ export class Appraiser {
   async appraise(name: string, policy: string, evidence: Fields): Promise<Appraisal> {
     const rego = this.#policies.get(name, policy);
     const input = stringifyLossless(evidence);
-    const names = this.#names.get(name) ?? new Set<string>();
-    this.#names.set(name, names);
+    let names = new Set(this.#names.get(rego));
+    let remembered = names.size;
     for (;;) {
       const referenceValues = await this.#fetch(names);
       const data = stringifyLossless({ nacre_reference_values: referenceValues });
       const { values, prints } = await rego.ask({ rules: RULES, input, data });
       const missing = prints.flatMap(wantedName).filter((wanted) => !names.has(wanted));
-      for (const wanted of missing) names.add(wanted);
-      if (names.size > MAX_VALUES)
-        throw new TrusteeError("policy", `${name}: expected at most ${MAX_VALUES} reference values`);
-      if (missing.length === 0)
+      if (missing.length === 0) {
+        this.#names.set(rego, names);
         return { ...readVector(name, values[0]), extensions: readExtensions(name, values[1]), referenceValues };
+      }
+      for (const wanted of missing) names.add(wanted);
+      if (names.size <= MAX_VALUES) continue;
+      if (remembered === 0)
+        throw new TrusteeError("policy", `${name}: expected at most ${MAX_VALUES} reference values`);
+      names = new Set();
+      remembered = 0;
     }
   }
 
