@@ -1,16 +1,18 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-import { RestError } from "./error.ts";
-import { failure, MAX_BODY, type RestReply, type RestRequest } from "./reply.ts";
+import { failure, type RestReply, type RestRequest } from "./reply.ts";
+import { RequestBody } from "./request-body.ts";
 
 // An import statement would look at every export of node:http, its WebSocket included, and so load all of undici.
 const http = process.getBuiltinModule("node:http");
 
 /** Connections of all containers together; each holds some kilobytes. */
 const MAX_CONNECTIONS = 256;
-/** For a request to arrive: the peer is on this machine. */
+/** For a request to arrive, its body included: the peer is on this machine. */
 const REQUEST_TIMEOUT_MS = 10_000;
+/** How often within that time Node looks for requests that are late; of itself it does so twice a minute. */
+const LOOKS = 2;
 /** An idle connection; upstream's clients keep theirs. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -18,6 +20,8 @@ export interface HttpServerOptions {
   readonly host: string;
   readonly port: number;
   readonly reply: (request: RestRequest) => Promise<RestReply>;
+  /** For a request to arrive; half as long again until one that did not is ended. */
+  readonly requestTimeoutMs?: number;
 }
 
 export interface RestServer {
@@ -27,12 +31,14 @@ export interface RestServer {
 }
 
 /** Speaks HTTP with peers on loopback; all others are refused. */
-export async function serveHttp({ host, port, reply }: HttpServerOptions): Promise<RestServer> {
+export async function serveHttp(options: HttpServerOptions): Promise<RestServer> {
+  const { host, port, reply, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
   const server = http.createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: requestTimeoutMs / LOOKS,
       // Upstream's server takes a request without one.
       requireHostHeader: false,
     },
@@ -63,44 +69,46 @@ async function answer(
   response.once("close", () => gone.abort());
   if (!isLoopback(incoming.socket.remoteAddress)) return send(response, failure(403, "Forbidden"));
   const [path = "", query = ""] = (incoming.url ?? "").split(/\?(.*)/su);
-  send(
-    response,
-    await reply({
-      method: incoming.method ?? "",
-      path,
-      query: new URLSearchParams(query),
-      body: () => bodyOf(incoming),
-      signal: gone.signal,
-    }),
-  );
+  const body = new RequestBody(incoming);
+  const made = await reply({
+    method: incoming.method ?? "",
+    path,
+    query: new URLSearchParams(query),
+    body: () => body.read(),
+    signal: gone.signal,
+  });
+  if (body.tooLong) sendBeforeRest(response, made, body);
+  else send(response, made);
 }
 
-function send(response: ServerResponse, { status, type, body }: RestReply): void {
+function send(response: ServerResponse, reply: RestReply): void {
+  setHeaders(response, reply);
+  // Upstream's replies have none; HTTP/1.1 keeps connections anyway.
+  response.removeHeader("connection");
+  response.end(reply.body);
+}
+
+/**
+ * The peer may still be sending: to close before all was read would reset the connection, and what was answered could be
+ * lost. So the connection ends when the rest of the body was passed over, or when the request's time is up.
+ */
+function sendBeforeRest(response: ServerResponse, reply: RestReply, rest: RequestBody): void {
+  setHeaders(response, reply);
+  response.setHeader("connection", "close");
+  response.write(reply.body);
+  rest.onceOver(() => response.end());
+}
+
+function setHeaders(response: ServerResponse, { status, type, body }: RestReply): void {
   response.statusCode = status;
   response.setHeader("content-length", body.length);
   if (type !== undefined) response.setHeader("content-type", type);
-  // Upstream's replies have none; HTTP/1.1 keeps connections anyway.
-  response.removeHeader("connection");
   // It may be a key.
   response.once("close", () => body.fill(0));
-  response.end(body);
 }
 
 export function isLoopback(address: string | undefined): boolean {
   return address !== undefined && (address === "::1" || /^(?:::ffff:)?127\./u.test(address));
-}
-
-async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const part of incoming) {
-    length += (part as Buffer).length;
-    if (length > MAX_BODY) {
-      throw new RestError("request", `Illegal AAEL eventry format: expected at most ${MAX_BODY} bytes`);
-    }
-    parts.push(part as Buffer);
-  }
-  return Buffer.concat(parts);
 }
 
 async function listening(server: Server, host: string, port: number): Promise<void> {

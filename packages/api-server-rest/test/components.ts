@@ -7,7 +7,7 @@ import { AttestationAgentService, Code, GetResourceService } from "@nacre/protoc
 import { type Handlers, RpcError, TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
 
-import { Component, type Feature, type RestServer, Router, serveHttp } from "../src/index.ts";
+import { Component, type Feature, type HttpServerOptions, type RestServer, Router, serveHttp } from "../src/index.ts";
 
 const TOKEN = '{"token":"<JWT>","tee_keypair":"<PEM>"}';
 const refused = (): never => {
@@ -49,7 +49,10 @@ export class Harness implements AsyncDisposable {
   readonly #components: Component[] = [];
   #server: RestServer | undefined;
 
-  static async start(feature: Feature): Promise<Harness> {
+  static async start(
+    feature: Feature,
+    limits: Omit<HttpServerOptions, "host" | "port" | "reply"> = {},
+  ): Promise<Harness> {
     const harness = new Harness();
     const component = (name: string, called: string): Component => {
       const made = new Component(`unix://${harness.#folder}/${name}`, called);
@@ -62,7 +65,8 @@ export class Harness implements AsyncDisposable {
       hub: component("cdh", "CDH"),
       onError: (path, error) => harness.errors.push(`${path} ${String(error)}`),
     });
-    harness.#server = await serveHttp({ host: "127.0.0.1", port: 0, reply: (request) => router.reply(request) });
+    const reply: HttpServerOptions["reply"] = (request) => router.reply(request);
+    harness.#server = await serveHttp({ host: "127.0.0.1", port: 0, reply, ...limits });
     await harness.agent(AGENT);
     await harness.hub(HUB);
     return harness;
