@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
+import { Connections } from "./connections.ts";
 import { failure, type RestReply, type RestRequest } from "./reply.ts";
 import { RequestBody } from "./request-body.ts";
 
@@ -22,6 +23,7 @@ export interface HttpServerOptions {
   readonly reply: (request: RestRequest) => Promise<RestReply>;
   /** For a request to arrive; half as long again until one that did not is ended. */
   readonly requestTimeoutMs?: number;
+  readonly maxConnections?: number;
 }
 
 export interface RestServer {
@@ -32,7 +34,8 @@ export interface RestServer {
 
 /** Speaks HTTP with peers on loopback; all others are refused. */
 export async function serveHttp(options: HttpServerOptions): Promise<RestServer> {
-  const { host, port, reply, requestTimeoutMs = REQUEST_TIMEOUT_MS } = options;
+  const { host, port, reply, requestTimeoutMs = REQUEST_TIMEOUT_MS, maxConnections = MAX_CONNECTIONS } = options;
+  const connections = new Connections(maxConnections);
   const server = http.createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -43,10 +46,10 @@ export async function serveHttp(options: HttpServerOptions): Promise<RestServer>
       requireHostHeader: false,
     },
     (incoming, response) => {
-      void answer(incoming, response, reply);
+      void answer(incoming, response, reply, connections);
     },
   );
-  server.maxConnections = MAX_CONNECTIONS;
+  server.on("connection", (socket) => connections.add(socket));
   await listening(server, host, port);
   const address = server.address() as AddressInfo;
   return {
@@ -64,19 +67,30 @@ async function answer(
   incoming: IncomingMessage,
   response: ServerResponse,
   reply: HttpServerOptions["reply"],
+  connections: Connections,
 ): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   if (!isLoopback(incoming.socket.remoteAddress)) return send(response, failure(403, "Forbidden"));
   const [path = "", query = ""] = (incoming.url ?? "").split(/\?(.*)/su);
+  const { socket } = incoming;
   const body = new RequestBody(incoming);
+  connections.starts(socket);
   const made = await reply({
     method: incoming.method ?? "",
     path,
     query: new URLSearchParams(query),
-    body: () => body.read(),
+    body: async () => {
+      connections.ends(socket);
+      try {
+        return await body.read();
+      } finally {
+        connections.starts(socket);
+      }
+    },
     signal: gone.signal,
   });
+  connections.ends(socket);
   if (body.tooLong) sendBeforeRest(response, made, body);
   else send(response, made);
 }
