@@ -23,6 +23,7 @@ import { notifyReady } from "./notify-ready.ts";
 import { type OpenLog, openLog } from "./open-log.ts";
 import { parseOptions } from "./options.ts";
 import { loadPolicy } from "./policy.ts";
+import { readBounded } from "./read-bounded.ts";
 import { agentHandlers, healthHandlers, traced } from "./service/index.ts";
 import { AGENT_VERSION, API_VERSION } from "./version.ts";
 
@@ -75,7 +76,7 @@ async function main(): Promise<void> {
     config,
     exists: existsSync,
     initdata,
-    manifest: loadComponentsManifest(COCO_EXTENSION, existsSync, (path) => readFileSync(path, "utf8")),
+    manifest: loadComponentsManifest(COCO_EXTENSION, existsSync, readBounded),
     // Init's word for the GPU that it set up; a first process has its environment from the host.
     attesterVariant: (process.pid === 1 ? undefined : process.env["KATA_ATTESTER_VARIANT"]) ?? "",
   });

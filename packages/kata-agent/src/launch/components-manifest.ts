@@ -42,21 +42,30 @@ export interface ProcessVariant {
   readonly env: ReadonlyMap<string, string>;
 }
 
-/** Undefined where no extension is mounted. One that is, and has no manifest, is refused. Throws INTERNAL. */
+/**
+ * Undefined where no extension is mounted. One that is, and has no manifest, is refused. `readFile` takes no file with
+ * more than `max` bytes. Throws INTERNAL.
+ */
 export function loadComponentsManifest(
   root: string,
   exists: (path: string) => boolean,
-  readFile: (path: string) => string,
+  readFile: (path: string, max: number) => Buffer,
 ): ComponentsManifest | undefined {
   if (!exists(root)) return undefined;
   const file = `${root}/${MANIFEST_PATH}`;
   if (!exists(file)) throw internalError(`extension ${root}: expected a manifest ${MANIFEST_PATH}, got none`);
-  return parseComponentsManifest(root, readFile(file));
+  let bytes: Buffer;
+  try {
+    bytes = readFile(file, MAX_MANIFEST);
+  } catch (cause) {
+    throw internalError("components manifest: it cannot be read", cause);
+  }
+  return parseComponentsManifest(root, bytes.toString("utf8"));
 }
 
 /** Keys that this agent does not know are passed over, as upstream does. Throws INTERNAL. */
 export function parseComponentsManifest(root: string, text: string): ComponentsManifest {
-  if (text.length > MAX_MANIFEST) throw refused(`expected at most ${MAX_MANIFEST} bytes`);
+  if (Buffer.byteLength(text) > MAX_MANIFEST) throw refused(`expected at most ${MAX_MANIFEST} bytes`);
   let document: Table;
   try {
     document = parseToml(text);

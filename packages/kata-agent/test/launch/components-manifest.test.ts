@@ -98,12 +98,26 @@ describe("the extension's manifest", () => {
   });
 
   it("counts only where the extension is mounted, and must be there then", () => {
-    const read = (): string => MANIFEST;
+    const read = (): Buffer => Buffer.from(MANIFEST);
     expect(loadComponentsManifest(COCO_EXTENSION, () => false, read)).toBeUndefined();
     expect(loadComponentsManifest(COCO_EXTENSION, () => true, read)?.processes).toHaveLength(4);
     expect(() => loadComponentsManifest(COCO_EXTENSION, (path) => !path.endsWith(MANIFEST_PATH), read)).toThrow(
       "extension /run/kata-extensions/coco: expected a manifest etc/kata-extensions/components.toml, got none",
     );
+  });
+
+  it("is read with a bound in bytes, whatever is read", () => {
+    const asked: unknown[] = [];
+    const read = (...args: readonly [string, number]): Buffer => {
+      asked.push(args);
+      throw new Error("it is too long");
+    };
+    expect(() => loadComponentsManifest(COCO_EXTENSION, () => true, read)).toThrow(
+      "components manifest: it cannot be read",
+    );
+    expect(asked).toEqual([[`${COCO_EXTENSION}/${MANIFEST_PATH}`, 65_536]]);
+    const long = `schema_version = 1\n# ${"é".repeat(32_768)}\n`;
+    expect(() => parseComponentsManifest(ROOT, long)).toThrow("components manifest: expected at most 65536 bytes");
   });
 
   const one = (keys: string): string => `schema_version = 1\n[[process]]\nid = "a"\nlevel = 1\n${keys}\n`;
