@@ -1,5 +1,5 @@
-import type { KbsHttp } from "@nacre/kbs-protocol";
 import { systemKbsClock } from "@nacre/kbs-client/clock";
+import { kbsHttpOnDemand } from "@nacre/kbs-client/on-demand";
 
 import type { HubConfig } from "../config.ts";
 import { agentToken } from "./agent-token.ts";
@@ -13,15 +13,10 @@ export function openResources(
   if (kbc === undefined) return noResources("no key broker is configured: expected [kbc] or agent.aa_kbc_params");
   const { name, url, cert } = kbc;
   if (name !== "cc_kbc" || url === undefined) return noResources(`[kbc]: expected cc_kbc and its url, got ${name}`);
-  let made: Promise<KbsHttp> | undefined;
   return brokerResources({
     url,
     clock: systemKbsClock,
     token: (fresh, signal) => agentToken(agentSocket, fresh, signal),
-    http: () =>
-      (made ??= (async () => {
-        const { NodeKbsHttp, proxiesOf } = await import("@nacre/kbs-client");
-        return new NodeKbsHttp({ roots: cert === undefined ? [] : [cert], proxies: proxiesOf(env) });
-      })()),
+    http: kbsHttpOnDemand({ roots: cert === undefined ? [] : [cert], env }),
   });
 }
