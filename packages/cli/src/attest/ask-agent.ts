@@ -2,30 +2,19 @@ import { randomBytes } from "node:crypto";
 
 import { parseTee } from "@nacre/kbs-protocol";
 import { AttestationAgentService, type Init, type MethodDescriptor, parseLossless } from "@nacre/protocols";
-import { RpcError, TtrpcClient } from "@nacre/ttrpc";
+import { RpcError } from "@nacre/ttrpc";
 import type { VerificationRequest } from "@nacre/trustee";
-import { dial } from "@nacre/vsock";
 
 import { NacreError } from "../error.ts";
-import type { Guest } from "../guest/guest.ts";
+import { dialAgent } from "./guest-agent.ts";
 import { isFields } from "./proof.ts";
 
-const SOCKET = "/run/confidential-containers/attestation-agent/attestation-agent.sock";
 /** A quote may take a second or two, and its enclave may have to be woken. */
 const TIMEOUT_MS = 30_000;
 /** As many bytes as a digest of SHA-384, which all platforms have room for. */
 const NONCE_BYTES = 48;
 
 const { GetAdditionalEvidence, GetEvidence, GetTeeType } = AttestationAgentService.methods;
-
-/** Where a guest's attestation agent listens, as this machine reaches it. Throws `usage` for a virtual machine. */
-export function agentOfGuest(guest: Guest): string {
-  if (guest.kind === "simulated") return `unix:///proc/${guest.initPid}/root${SOCKET}`;
-  throw new NacreError(
-    "usage",
-    `guest ${guest.id} is a virtual machine: its attestation agent is not reached from here; take its token or evidence from a file`,
-  );
-}
 
 /** Asks for evidence that holds a number made now. Throws NacreError `agent`. */
 export async function askAgent(
@@ -34,12 +23,7 @@ export async function askAgent(
   initData: string | undefined,
 ): Promise<readonly VerificationRequest[]> {
   const nonce = randomBytes(NONCE_BYTES);
-  let client: TtrpcClient;
-  try {
-    client = new TtrpcClient(await dial(address, { timeoutMs: TIMEOUT_MS, signal }));
-  } catch (cause) {
-    throw new NacreError("agent", `the attestation agent at ${address} cannot be reached`, { cause });
-  }
+  const client = await dialAgent(address, TIMEOUT_MS, signal);
   const call = async <Req, Res>(method: MethodDescriptor<Req, Res>, request: Init<Req>): Promise<Res> => {
     try {
       return await client.call(method, request, { timeoutMs: TIMEOUT_MS, signal });

@@ -5,17 +5,16 @@ import {
   RuntimeMeasurementResult,
   stringifyLossless,
 } from "@nacre/protocols";
-import { RpcError, TtrpcClient } from "@nacre/ttrpc";
-import { dial } from "@nacre/vsock";
+import { RpcError } from "@nacre/ttrpc";
 
 import { json } from "../attest/ask-agent.ts";
+import { agentOfGuest, dialAgent } from "../attest/guest-agent.ts";
 import { type Command, command, type Flag } from "../command.ts";
 import { type Context, print } from "../context.ts";
 import { NacreError } from "../error.ts";
 import { selectGuest } from "../select.ts";
 import { visible, visibleJson, visibleLine } from "../visible.ts";
 
-const SOCKET = "/run/confidential-containers/attestation-agent/attestation-agent.sock";
 /** As upstream's client. A handshake may take longer, where devices do. */
 const TIMEOUT_MS = 5000;
 const TOKEN_TIMEOUT_MS = 120_000;
@@ -29,16 +28,19 @@ const WHERE: Readonly<Record<"address" | "guest", Flag & { readonly type: "strin
 };
 type Where = Readonly<Record<"address" | "guest", string | undefined>>;
 
-const DETAILS = `
+/** What all of them have. */
+const ASKS = {
+  usage: "",
+  details: `
 The agent listens inside of the guest: of a simulated one its socket is reached through the guest's file system. A virtual
-machine's is not reached from here; --address takes a socket wherever it is.`;
+machine's is not reached from here; --address takes a socket wherever it is.`,
+  arity: { min: 0, max: 0 },
+} as const;
 
 export const aaTee: Command = command({
+  ...ASKS,
   name: "aa get-tee",
-  usage: "",
   summary: "Ask a guest's attestation agent on what it runs",
-  details: DETAILS,
-  arity: { min: 0, max: 0 },
   flags: WHERE,
   async run({ flags }, context) {
     const { tee } = await call(flags, context, GetTeeType, {});
@@ -48,11 +50,9 @@ export const aaTee: Command = command({
 });
 
 export const aaEvidence: Command = command({
+  ...ASKS,
   name: "aa get-evidence",
-  usage: "",
   summary: "Print evidence of a guest, as JSON",
-  details: DETAILS,
-  arity: { min: 0, max: 0 },
   flags: {
     ...WHERE,
     "runtime-data": { type: "string", short: "r", value: "BASE64", help: "what it is to hold; default: nothing" },
@@ -68,11 +68,9 @@ export const aaEvidence: Command = command({
 });
 
 export const aaToken: Command = command({
+  ...ASKS,
   name: "aa get-token",
-  usage: "",
   summary: "Print a token of a guest, with the key that it is bound to",
-  details: DETAILS,
-  arity: { min: 0, max: 0 },
   flags: {
     ...WHERE,
     type: { type: "string", short: "t", value: "TYPE", help: "kbs (default) or coco_as" },
@@ -93,11 +91,9 @@ export const aaToken: Command = command({
 });
 
 export const aaExtend: Command = command({
+  ...ASKS,
   name: "aa extend-runtime-measurement",
-  usage: "",
   summary: "Put an event into a guest's measured log",
-  details: DETAILS,
-  arity: { min: 0, max: 0 },
   flags: {
     ...WHERE,
     domain: { type: "string", short: "d", value: "WORD", help: "whose event it is" },
@@ -132,13 +128,8 @@ async function call<Req, Res>(
   request: Init<Req>,
   timeoutMs = TIMEOUT_MS,
 ): Promise<Res> {
-  const url = address ?? guestAgent(guest);
-  let client: TtrpcClient;
-  try {
-    client = new TtrpcClient(await dial(url, { timeoutMs: TIMEOUT_MS, signal }));
-  } catch (cause) {
-    throw new NacreError("agent", `the attestation agent at ${url} cannot be reached`, { cause });
-  }
+  const url = address ?? agentOfGuest(selectGuest(guest), "give the socket's --address");
+  const client = await dialAgent(url, TIMEOUT_MS, signal);
   try {
     return await client.call(method, request, { timeoutMs, signal });
   } catch (cause) {
@@ -147,15 +138,6 @@ async function call<Req, Res>(
   } finally {
     client.close();
   }
-}
-
-function guestAgent(id: string | undefined): string {
-  const guest = selectGuest(id);
-  if (guest.kind === "simulated") return `unix:///proc/${guest.initPid}/root${SOCKET}`;
-  throw new NacreError(
-    "usage",
-    `guest ${guest.id} is a virtual machine: its attestation agent is not reached from here`,
-  );
 }
 
 function base64(flag: string, text: string): Buffer {

@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { parseLossless } from "@nacre/protocols";
 import { errorText, parseEventLog, parsePemChain } from "@nacre/trustee";
 
-import { askAgent, agentOfGuest, requestOf } from "../attest/ask-agent.ts";
+import { askAgent, requestOf } from "../attest/ask-agent.ts";
+import { agentOfGuest } from "../attest/guest-agent.ts";
 import { proofOfToken } from "../attest/from-token.ts";
 import { judge } from "../attest/judge.ts";
 import { attestPage } from "../attest/page.ts";
@@ -64,7 +65,7 @@ affirmed and nothing was left open, else 1.`,
       proof = await judge({ subject: named(evidence), requests, references, fresh: false });
     } else {
       const running = agent === undefined ? selectGuest(guest) : undefined;
-      const address = agent ?? agentOfGuest(running ?? selectGuest(guest));
+      const address = agent ?? agentOfGuest(running ?? selectGuest(guest), "take its token or evidence from a file");
       const requests = await askAgent(address, context.interrupts.signal, initData);
       const subject = running === undefined ? `the agent at ${address}` : `guest ${running.id}`;
       proof = await judge({ subject, requests, references, fresh: true });
