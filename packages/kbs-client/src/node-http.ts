@@ -43,11 +43,11 @@ export class NodeKbsHttp implements KbsHttp {
     const url = parseUrl(request.url);
     // A connection that the broker closed while it was idle says nothing about the broker; what is sent may be sent twice.
     for (;;) {
-      const attempt = { reused: false };
+      const attempt = { unheard: false };
       try {
         return await this.#sendOnce(url, request, attempt);
       } catch (error) {
-        if (!attempt.reused || request.signal?.aborted === true) throw error;
+        if (!attempt.unheard || request.signal?.aborted === true) throw error;
       }
     }
   }
@@ -57,7 +57,7 @@ export class NodeKbsHttp implements KbsHttp {
     this.#https.destroy();
   }
 
-  async #sendOnce(url: URL, request: KbsRequest, attempt: { reused: boolean }): Promise<KbsReply> {
+  async #sendOnce(url: URL, request: KbsRequest, attempt: { unheard: boolean }): Promise<KbsReply> {
     request.signal?.throwIfAborted();
     const timeout = AbortSignal.timeout(this.#timeoutMs);
     const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
@@ -71,8 +71,10 @@ export class NodeKbsHttp implements KbsHttp {
       url.protocol === "https:"
         ? https.request(url, { ...options, agent: this.#https })
         : http.request(url, { ...options, agent: this.#http });
+    let answered = false;
     try {
       const response = await head(outgoing, body);
+      answered = true;
       return {
         status: response.statusCode ?? 0,
         cookies: response.headers["set-cookie"] ?? [],
@@ -83,7 +85,7 @@ export class NodeKbsHttp implements KbsHttp {
       if (error instanceof KbsProtocolError) throw error;
       request.signal?.throwIfAborted();
       const dropped = ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
-      attempt.reused = outgoing.reusedSocket && dropped;
+      attempt.unheard = outgoing.reusedSocket && dropped && !answered && !timeout.aborted;
       const why = timeout.aborted ? `no reply within ${this.#timeoutMs} ms` : (error as Error).message;
       throw new KbsProtocolError("network", `${request.method} ${url.protocol}//${url.host}: ${why}`, { cause: error });
     }
