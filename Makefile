@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-guest test-arm64 test-fresh bench lint fmt check clean
+.PHONY: install uninstall help setup packages build tree bundles rootfs rootfs-update generate regorus-wasm vhost-device-vsock run test test-guest test-arm64 test-kata test-fresh bench lint fmt check clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -65,6 +65,9 @@ test-arm64: setup build ## the image for arm64: builds it, boots it in QEMU
 	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit
 	@node guest-rootfs/rootfs.ts --newest-if-gone --flavour devkit --arch arm64
 	@node test/setup/run-tests.ts --project arm64
+
+test-kata: setup build tree ## an unchanged Kata runtime under containerd: KATA_SHIM= CONTAINERD= CRICTL= CNI_BIN=
+	@node test/setup/run-tests.ts --project kata
 
 test-fresh: ## make run and make test in a new Debian tree
 	@bash test/setup/fresh.sh

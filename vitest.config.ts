@@ -25,9 +25,10 @@ const inQemu = (name: string, include: readonly string[]) => ({
 });
 
 /**
- * Five projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
+ * Six projects: `unit` needs nothing but Node and runs in parallel; `system` needs root, namespaces and servers, and
  * runs one file at a time because guests, mounts and registries share the machine; `qemu` runs tests of guests in virtual
- * machines, the same files, and `main-path` some of them; `arm64` needs another architecture's compiler and emulator, which are not asked of everybody.
+ * machines, the same files, and `main-path` some of them; `arm64` needs another architecture's compiler and emulator, and `kata` a
+ * node's programs, which are not asked of everybody.
  */
 export default defineConfig({
   resolve: { conditions: ["source"] },
@@ -61,6 +62,17 @@ export default defineConfig({
       },
       inQemu("qemu", IN_QEMU),
       inQemu("main-path", MAIN_PATH),
+      {
+        extends: true,
+        test: {
+          name: "kata",
+          include: ["test/kata/**/*.test.ts"],
+          pool: "forks",
+          maxWorkers: 1,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
       {
         extends: true,
         test: {

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   qemu: async () => (await import("./qemu-boot.ts")).benchQemuBoot(),
   memory: async () => (await import("./memory.ts")).benchMemory(),
   hypervisor: async () => (await import("./hypervisor.ts")).benchHypervisor(),
+  kata: async () => (await import("./hypervisor.ts")).benchKataNode(),
   policy: async () => (await import("./policy.ts")).benchPolicy(),
   attest: async () => (await import("./attest.ts")).benchAttest(),
   pull: async () => (await import("./pull.ts")).benchPull(),
