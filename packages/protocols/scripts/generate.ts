@@ -16,6 +16,8 @@ const NAMESPACES: ReadonlyMap<string, string> = new Map([
   ["types", "types"],
   ["google.protobuf", "protobuf"],
   ["api", "image"],
+  ["keyprovider", "keyprovider"],
+  ["google.rpc", "status"],
   ["attestation_agent", "attestation"],
   ["hypervisor", "hypervisor"],
   ["attestation", "appraisal"],

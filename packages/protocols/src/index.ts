@@ -18,6 +18,7 @@ export { FSGroupChangePolicy, IPFamily, RuntimeMeasurementResult, ServingStatus,
 export type * as grpc from "./gen/grpc.ts";
 export type * as hypervisor from "./gen/hypervisor.ts";
 export type * as image from "./gen/image.ts";
+export type * as keyprovider from "./gen/keyprovider.ts";
 export type * as protobuf from "./gen/protobuf.ts";
 export type * as reference from "./gen/reference.ts";
 export {
@@ -28,8 +29,12 @@ export {
   Health,
   Hypervisor,
   ImagePullService,
+  KeyProviderService,
   ReferenceValueProviderService,
+  SealedSecretService,
+  SecureMountService,
 } from "./gen/services.ts";
+export type * as status from "./gen/status.ts";
 export type * as types from "./gen/types.ts";
 export type { Init } from "./init.ts";
 export { type KernelCommandLine, type KernelParameter, parseKernelCommandLine } from "./kernel-command-line.ts";

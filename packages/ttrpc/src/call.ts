@@ -16,6 +16,11 @@ export interface CallContext {
   readonly metadata: Metadata;
   /** `/package.Service/Method` */
   readonly method: string;
+  /**
+   * Says that the reply will hold these bytes and that they are secret: they are zeroed once the reply is encoded, and
+   * that once it is sent; or at once when no reply is sent any more.
+   */
+  zeroAfter(bytes: Uint8Array): void;
 }
 
 const NO_METADATA: Metadata = new Map();
@@ -35,6 +40,7 @@ export class Call implements CallContext, Expiring {
   slot = -1;
   /** A reply has been written, or none will be. */
   answered = false;
+  #secrets: Uint8Array[] | undefined;
   readonly #owner: CallOwner;
   readonly #head: Uint8Array | undefined;
   #metadata: Metadata | undefined;
@@ -71,6 +77,21 @@ export class Call implements CallContext, Expiring {
       if (this.#reason !== undefined) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;
+  }
+
+  zeroAfter(bytes: Uint8Array): void {
+    if (this.answered) bytes.fill(0);
+    else (this.#secrets ??= []).push(bytes);
+  }
+
+  /** Whether the reply is secret. */
+  get secret(): boolean {
+    return this.#secrets !== undefined;
+  }
+
+  /** Zeroes what the handler gave away: the reply is encoded, or there will be none. */
+  zero(): void {
+    for (const bytes of this.#secrets ?? []) bytes.fill(0);
   }
 
   abort(reason: Error): void {

@@ -1,10 +1,17 @@
-import { Code, type Init, type MethodDescriptor } from "@nacre/protocols";
+import { Code, decode, type Init, type MethodDescriptor } from "@nacre/protocols";
 import { type Clock, systemClock } from "./clock.ts";
 import { Deadlines, type Expiring } from "./deadlines.ts";
-import { RpcError } from "./error.ts";
+import { RpcError, type StatusDetail } from "./error.ts";
 import { FrameDecoder, FrameType, MAX_MESSAGE_LENGTH, oversizeText } from "./frame.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { decodeResponse, encodeRequestTail, encodeRoute, varintLength, writeVarint } from "./message.ts";
+import {
+  decodeResponse,
+  encodeRequestTail,
+  encodeRoute,
+  type ResponseView,
+  varintLength,
+  writeVarint,
+} from "./message.ts";
 import type { Transport } from "./transport.ts";
 
 /** Options of a {@link TtrpcClient}. */
@@ -140,7 +147,7 @@ export class TtrpcClient {
     const response = decodeResponse(buffer, start, end);
     if (typeof response === "string") return pending.reject(new RpcError(Code.INTERNAL, `reply: ${response}`));
     if (response.code !== Code.OK) {
-      return pending.reject(new RpcError(response.code as Code, response.message));
+      return pending.reject(new RpcError(response.code as Code, response.message, { details: details(response) }));
     }
     try {
       // The chunk's memory is the transport's, and decoded bytes may be views of it.
@@ -171,6 +178,18 @@ export class TtrpcClient {
     }
     if (transportClosed) this.#tellClosed();
   }
+}
+
+/** A peer's detail that does not decode says nothing. */
+function details(response: ResponseView): StatusDetail[] {
+  return response.details.flatMap((bytes) => {
+    try {
+      const { type_url, value } = decode("google.rpc.Detail", bytes) as StatusDetail;
+      return [{ type_url, value: value.slice() }];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function refuse(code: Code, message: string, cause?: unknown): Promise<never> {

@@ -5,14 +5,23 @@ export const MAX_STATUS_TEXT: number = 1 << 20;
 /** How many causes are told; also ends a chain that loops. */
 const MAX_CAUSES = 16;
 
+/** What a status says for programs: a message in its encoded form and its type (google.protobuf.Any). */
+export interface StatusDetail {
+  /** `type.googleapis.com/` and the message's name. */
+  readonly type_url: string;
+  readonly value: Uint8Array;
+}
+
 /** A failure that has a ttRPC status. Handlers throw it; calls reject with it. */
 export class RpcError extends Error {
   readonly code: Code;
+  readonly details: readonly StatusDetail[];
 
-  constructor(code: Code, message: string, opts?: { cause?: unknown }) {
+  constructor(code: Code, message: string, opts?: { cause?: unknown; details?: readonly StatusDetail[] }) {
     super(message, opts);
     this.name = "RpcError";
     this.code = code;
+    this.details = opts?.details ?? [];
   }
 
   /** Anything thrown, as a status: an RpcError as it is, all else INTERNAL with message and causes, never a stack. */

@@ -24,6 +24,8 @@ export class FrameWriter {
   #blocked = false;
   #held = false;
   #scheduled = false;
+  /** Chunks to be zeroed once they are sent. */
+  #secrets: Uint8Array[] = [];
 
   constructor(transport: Transport) {
     this.#transport = transport;
@@ -55,24 +57,29 @@ export class FrameWriter {
     this.flush();
   }
 
-  /** A Response with code OK and this message; an OK status and an empty payload are absent fields. */
-  response(streamId: number, payload: Uint8Array): void {
+  /**
+   * A Response with code OK and this message; an OK status and an empty payload are absent fields. A `secret` one is
+   * never copied, and zeroed when it has left the process.
+   */
+  response(streamId: number, payload: Uint8Array, secret = false): void {
     const n = payload.length;
+    const byReference = secret || n >= BY_REFERENCE;
     if (n === 0) {
       this.#begin(streamId, FrameType.RESPONSE, 0, 0);
     } else {
       const length = 1 + varintLength(n) + n;
-      this.#begin(streamId, FrameType.RESPONSE, length, n < BY_REFERENCE ? length : length - n);
+      this.#begin(streamId, FrameType.RESPONSE, length, byReference ? length - n : length);
       this.#block[this.#at] = 0x12;
       this.#at = writeVarint(this.#block, this.#at + 1, n);
-      this.#append(payload);
+      this.#append(payload, byReference);
+      if (secret) this.#secrets.push(payload);
     }
     this.#wake();
   }
 
   /** A Response that carries a failure. */
-  status(streamId: number, code: number, message: string): void {
-    this.frame(streamId, FrameType.RESPONSE, [encodeStatusResponse(code, message)]);
+  status(streamId: number, code: number, message: string, details: readonly Uint8Array[] = []): void {
+    this.frame(streamId, FrameType.RESPONSE, [encodeStatusResponse(code, message, details)]);
   }
 
   /** Any frame, its payload given in parts. */
@@ -95,7 +102,12 @@ export class FrameWriter {
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#unsent = 0;
-    this.#blocked = !this.#transport.write(chunks);
+    const secrets = this.#secrets;
+    if (secrets.length === 0) this.#blocked = !this.#transport.write(chunks);
+    else {
+      this.#secrets = [];
+      this.#blocked = !this.#transport.write(chunks, () => zero(secrets));
+    }
   }
 
   /** Drops what was not sent; for a connection that is over. */
@@ -103,6 +115,8 @@ export class FrameWriter {
     this.#chunks = [];
     this.#start = this.#at;
     this.#unsent = 0;
+    zero(this.#secrets);
+    this.#secrets = [];
   }
 
   #begin(streamId: number, type: number, length: number, inline: number): void {
@@ -117,8 +131,8 @@ export class FrameWriter {
     this.#unsent += HEADER_LENGTH + length;
   }
 
-  #append(bytes: Uint8Array): void {
-    if (bytes.length >= BY_REFERENCE) {
+  #append(bytes: Uint8Array, byReference: boolean = bytes.length >= BY_REFERENCE): void {
+    if (byReference) {
       this.#cut();
       this.#chunks.push(bytes);
     } else {
@@ -141,4 +155,8 @@ export class FrameWriter {
       this.flush();
     });
   }
+}
+
+function zero(secrets: readonly Uint8Array[]): void {
+  for (const secret of secrets) secret.fill(0);
 }

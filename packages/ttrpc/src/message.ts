@@ -36,7 +36,12 @@ export interface ResponseView {
   code: number;
   message: string;
   payload: Uint8Array;
+  /** Encoded details of the status, views of the buffer. */
+  details: Uint8Array[];
 }
+
+/** A status has one or two; more are passed over. */
+const MAX_DETAILS = 16;
 
 // The read position and the last failure. Decoding is synchronous and never re-entered, so that module variables are
 // safe, and they spare an object for each varint.
@@ -253,7 +258,7 @@ export function decodeMetadata(b: Uint8Array, start: number, end: number): Metad
 export function decodeResponse(b: Uint8Array, start: number, end: number): ResponseView | DecodeProblem {
   problem = undefined;
   pos = start;
-  const out: ResponseView = { code: 0, message: "", payload: b.subarray(start, start) };
+  const out: ResponseView = { code: 0, message: "", payload: b.subarray(start, start), details: [] };
   while (pos < end) {
     const tag = varint32(b, end);
     if (tag < 0) return problem as unknown as DecodeProblem;
@@ -280,6 +285,11 @@ function decodeStatus(b: Uint8Array, end: number, out: ResponseView): boolean {
       if (stop < 0 || !isUtf8(b, pos, stop)) return false;
       out.message = text(b, pos, stop);
       pos = stop;
+    } else if (tag === 0x1a) {
+      const stop = lengthDelimited(b, end);
+      if (stop < 0) return false;
+      if (out.details.length < MAX_DETAILS) out.details.push(b.subarray(pos, stop));
+      pos = stop;
     } else if (tag < 8) return no(DecodeProblem.TAG);
     else if (!skip(b, end, tag, 0)) return false;
   }
@@ -305,11 +315,12 @@ export function writeVarint(b: Uint8Array, at: number, value: number): number {
   return i;
 }
 
-/** A Response that carries a failure: Status in field 1, no payload. */
-export function encodeStatusResponse(code: number, message: string): Uint8Array {
+/** A Response that carries a failure: Status in field 1, no payload. `details` are encoded messages. */
+export function encodeStatusResponse(code: number, message: string, details: readonly Uint8Array[] = []): Uint8Array {
   const bytes = encoder.encode(message);
   const text = bytes.length === 0 ? 0 : 1 + varintLength(bytes.length) + bytes.length;
-  const status = 1 + varintLength(code) + text;
+  const more = concat(details.map((detail) => bytesField(0x1a, detail)));
+  const status = 1 + varintLength(code) + text + more.length;
   const out = new Uint8Array(1 + varintLength(status) + status);
   out[0] = 0x0a;
   let at = writeVarint(out, 1, status);
@@ -319,7 +330,9 @@ export function encodeStatusResponse(code: number, message: string): Uint8Array 
     out[at++] = 0x12;
     at = writeVarint(out, at, bytes.length);
     out.set(bytes, at);
+    at += bytes.length;
   }
+  out.set(more, at);
   return out;
 }
 

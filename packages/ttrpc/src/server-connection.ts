@@ -1,4 +1,4 @@
-import { Code, DecodeError } from "@nacre/protocols";
+import { Code, DecodeError, encode } from "@nacre/protocols";
 import { Call, type CallOwner } from "./call.ts";
 import type { Clock } from "./clock.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -239,6 +239,7 @@ export class ServerConnection {
     result.then(
       (value) => {
         if (!call.answered) this.#answer(call, value);
+        else call.zero();
         this.#finished(call, size);
       },
       (error: unknown) => {
@@ -267,16 +268,20 @@ export class ServerConnection {
       return;
     }
     call.answered = true;
+    call.zero();
     const length = payload.length;
     if (length > MAX_MESSAGE_LENGTH - 6 && 1 + varintLength(length) + length > MAX_MESSAGE_LENGTH) {
+      if (call.secret) payload.fill(0);
       this.#writer.status(call.streamId, Code.RESOURCE_EXHAUSTED, oversizeText(1 + varintLength(length) + length));
-    } else this.#writer.response(call.streamId, payload);
+    } else this.#writer.response(call.streamId, payload, call.secret);
   }
 
   #failed(call: Call, error: unknown): void {
     call.answered = true;
+    call.zero();
     const status = RpcError.from(error);
-    this.#writer.status(call.streamId, status.code, clip(status.message));
+    const details = status.details.map((detail) => encode("google.rpc.Detail", detail));
+    this.#writer.status(call.streamId, status.code, clip(status.message), details);
     if (status !== error) this.#host.failed(error, call.method);
   }
 
@@ -287,6 +292,7 @@ export class ServerConnection {
   /** Answers a call before its handler does; what the handler still returns is dropped. */
   #endEarly(call: Call, status: RpcError): void {
     call.answered = true;
+    call.zero();
     this.#calls.delete(call.streamId);
     this.#host.deadlines.remove(call);
     this.#writer.status(call.streamId, status.code, status.message);

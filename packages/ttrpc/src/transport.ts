@@ -14,8 +14,11 @@ export interface TransportHandlers {
 export interface Transport {
   /** Begins delivery. Called once. */
   start(handlers: TransportHandlers): void;
-  /** Sends chunks in order, as one system call where the platform can; false = above the high-water mark. */
-  write(chunks: readonly Uint8Array[]): boolean;
+  /**
+   * Sends chunks in order, as one system call where the platform can; false = above the high-water mark. `sent` is told
+   * once when none of them is needed any more, also where they are dropped; until then they must not change.
+   */
+  write(chunks: readonly Uint8Array[], sent?: () => void): boolean;
   /** Stops delivery of data, so that the peer feels back-pressure. */
   pause(): void;
   /** Takes delivery up again; never calls `data` before it returns. */
@@ -34,6 +37,8 @@ class MemoryTransport implements Transport {
   peer: MemoryTransport = this;
   #handlers: TransportHandlers | undefined;
   readonly #inbox: Uint8Array[] = [];
+  /** What is told when a chunk of the inbox was taken. */
+  readonly #taken = new Map<Uint8Array, () => void>();
   #inboxBytes = 0;
   #inboxEnded = false;
   #paused = false;
@@ -48,9 +53,14 @@ class MemoryTransport implements Transport {
     this.#schedule();
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
+  write(chunks: readonly Uint8Array[], sent?: () => void): boolean {
     const peer = this.peer;
-    if (this.#closed || this.#ended) return true;
+    if (this.#closed || this.#ended) {
+      sent?.();
+      return true;
+    }
+    const last = chunks.at(-1);
+    if (sent !== undefined && last !== undefined) peer.#taken.set(last, sent);
     for (const chunk of chunks) {
       peer.#inbox.push(chunk);
       peer.#inboxBytes += chunk.length;
@@ -91,6 +101,8 @@ class MemoryTransport implements Transport {
       if (err === undefined) this.#deliver();
       this.#inbox.length = 0;
       this.#inboxBytes = 0;
+      for (const taken of this.#taken.values()) taken();
+      this.#taken.clear();
       this.#handlers?.close(err);
     });
   }
@@ -112,6 +124,8 @@ class MemoryTransport implements Transport {
       if (chunk === undefined) break;
       this.#inboxBytes -= chunk.length;
       handlers.data(chunk);
+      this.#taken.get(chunk)?.();
+      this.#taken.delete(chunk);
     }
     const peer = this.peer;
     if (peer.#needDrain && this.#inboxBytes <= HIGH_WATER / 2) {

@@ -33,15 +33,21 @@ class SocketTransport implements Transport {
     socket.resume();
   }
 
-  write(chunks: readonly Uint8Array[]): boolean {
+  write(chunks: readonly Uint8Array[], sent?: () => void): boolean {
     const socket = this.#socket;
-    if (!socket.writable) return true;
+    if (!socket.writable) {
+      sent?.();
+      return true;
+    }
     const only = chunks[0];
-    if (chunks.length === 1 && only !== undefined) return socket.write(only);
+    // Node calls back with an error, too, where the socket is destroyed first.
+    if (chunks.length === 1 && only !== undefined) return socket.write(only, sent);
     // Corked, so that all chunks leave in one writev.
     let room = true;
     socket.cork();
-    for (const chunk of chunks) room = socket.write(chunk);
+    for (const [index, chunk] of chunks.entries()) {
+      room = socket.write(chunk, index === chunks.length - 1 ? sent : undefined);
+    }
     socket.uncork();
     return room;
   }

@@ -19,6 +19,19 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
     [1002,"config_digest","string","optional"],
     [1003,"diff_ids","string","repeated"],
   ],
+  "api.SecureMountRequest": [
+    [1,"volume_type","string"],
+    [2,"options","string","map"],
+    [3,"flags","string","repeated"],
+    [4,"mount_point","string"],
+  ],
+  "api.SecureMountResponse": [],
+  "api.UnsealSecretInput": [
+    [1,"secret","bytes"],
+  ],
+  "api.UnsealSecretOutput": [
+    [1,"plaintext","bytes"],
+  ],
   "attestation.AttestationRequest": [
     [1,"verification_requests","attestation.IndividualAttestationRequest","repeated"],
     [2,"policy_ids","string","repeated"],
@@ -84,6 +97,20 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
     [1,"Token","bytes"],
   ],
   "google.protobuf.Empty": [],
+  "google.rpc.Detail": [
+    [1,"type_url","string"],
+    [2,"value","bytes"],
+  ],
+  "google.rpc.ErrorInfo": [
+    [1,"reason","string"],
+    [2,"domain","string"],
+    [3,"metadata","string","map"],
+  ],
+  "google.rpc.Status": [
+    [1,"code","int32"],
+    [2,"message","string"],
+    [3,"details","google.rpc.Detail","repeated"],
+  ],
   "grpc.ARPNeighbors": [
     [1,"ARPNeighbors","types.ARPNeighbor","repeated"],
   ],
@@ -663,6 +690,12 @@ export const messages: Readonly<Record<string, readonly FieldRow[]>> = {
   "hypervisor.VersionResponse": [
     [1,"version","string"],
   ],
+  "keyprovider.KeyProviderKeyWrapProtocolInput": [
+    [1,"KeyProviderKeyWrapProtocolInput","bytes"],
+  ],
+  "keyprovider.KeyProviderKeyWrapProtocolOutput": [
+    [1,"KeyProviderKeyWrapProtocolOutput","bytes"],
+  ],
   "reference.ReferenceValueQueryRequest": [
     [1,"reference_value_id","string"],
   ],
@@ -721,6 +754,12 @@ export const services: Readonly<Record<string, readonly MethodRow[]>> = {
   ],
   "api.ImagePullService": [
     ["PullImage","api.ImagePullRequest","api.ImagePullResponse"],
+  ],
+  "api.SealedSecretService": [
+    ["UnsealSecret","api.UnsealSecretInput","api.UnsealSecretOutput"],
+  ],
+  "api.SecureMountService": [
+    ["SecureMount","api.SecureMountRequest","api.SecureMountResponse"],
   ],
   "attestation.AttestationService": [
     ["AttestationEvaluate","attestation.AttestationRequest","attestation.AttestationResponse"],
@@ -789,6 +828,10 @@ export const services: Readonly<Record<string, readonly MethodRow[]>> = {
     ["StartVM","hypervisor.StartVMRequest","hypervisor.StartVMResponse"],
     ["StopVM","hypervisor.StopVMRequest","hypervisor.StopVMResponse"],
     ["Version","hypervisor.VersionRequest","hypervisor.VersionResponse"],
+  ],
+  "keyprovider.KeyProviderService": [
+    ["WrapKey","keyprovider.KeyProviderKeyWrapProtocolInput","keyprovider.KeyProviderKeyWrapProtocolOutput"],
+    ["UnWrapKey","keyprovider.KeyProviderKeyWrapProtocolInput","keyprovider.KeyProviderKeyWrapProtocolOutput"],
   ],
   "reference.ReferenceValueProviderService": [
     ["QueryReferenceValue","reference.ReferenceValueQueryRequest","reference.ReferenceValueQueryResponse"],

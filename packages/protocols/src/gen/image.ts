@@ -23,3 +23,25 @@ export interface ImagePullResponse {
   config_digest: string | null;
   diff_ids: string[];
 }
+
+/** `api.SecureMountRequest` */
+export interface SecureMountRequest {
+  volume_type: string;
+  options: Record<string, string>;
+  flags: string[];
+  mount_point: string;
+}
+
+/** `api.SecureMountResponse` */
+export interface SecureMountResponse {
+}
+
+/** `api.UnsealSecretInput` */
+export interface UnsealSecretInput {
+  secret: Uint8Array;
+}
+
+/** `api.UnsealSecretOutput` */
+export interface UnsealSecretOutput {
+  plaintext: Uint8Array;
+}

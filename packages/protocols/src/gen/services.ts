@@ -6,6 +6,7 @@ import type * as attestation from "./attestation.ts";
 import type * as grpc from "./grpc.ts";
 import type * as hypervisor from "./hypervisor.ts";
 import type * as image from "./image.ts";
+import type * as keyprovider from "./keyprovider.ts";
 import type * as protobuf from "./protobuf.ts";
 import type * as reference from "./reference.ts";
 import type * as types from "./types.ts";
@@ -25,6 +26,22 @@ export const ImagePullService: {
     readonly PullImage: MethodDescriptor<image.ImagePullRequest, image.ImagePullResponse>;
   };
 } = serviceDescriptor("api.ImagePullService");
+
+/** `api.SealedSecretService` */
+export const SealedSecretService: {
+  readonly name: "api.SealedSecretService";
+  readonly methods: {
+    readonly UnsealSecret: MethodDescriptor<image.UnsealSecretInput, image.UnsealSecretOutput>;
+  };
+} = serviceDescriptor("api.SealedSecretService");
+
+/** `api.SecureMountService` */
+export const SecureMountService: {
+  readonly name: "api.SecureMountService";
+  readonly methods: {
+    readonly SecureMount: MethodDescriptor<image.SecureMountRequest, image.SecureMountResponse>;
+  };
+} = serviceDescriptor("api.SecureMountService");
 
 /** `attestation.AttestationService` */
 export const AttestationService: {
@@ -118,6 +135,15 @@ export const Hypervisor: {
     readonly Version: MethodDescriptor<hypervisor.VersionRequest, hypervisor.VersionResponse>;
   };
 } = serviceDescriptor("hypervisor.Hypervisor");
+
+/** `keyprovider.KeyProviderService` */
+export const KeyProviderService: {
+  readonly name: "keyprovider.KeyProviderService";
+  readonly methods: {
+    readonly WrapKey: MethodDescriptor<keyprovider.KeyProviderKeyWrapProtocolInput, keyprovider.KeyProviderKeyWrapProtocolOutput>;
+    readonly UnWrapKey: MethodDescriptor<keyprovider.KeyProviderKeyWrapProtocolInput, keyprovider.KeyProviderKeyWrapProtocolOutput>;
+  };
+} = serviceDescriptor("keyprovider.KeyProviderService");
 
 /** `reference.ReferenceValueProviderService` */
 export const ReferenceValueProviderService: {
