@@ -27,11 +27,7 @@ export const ENTRIES: readonly Entry[] = [
   { name: "nvrc-simulated", source: "packages/nvrc/src/main-simulated.ts", program: true },
   { name: "kata-agent", source: "packages/kata-agent/src/main.ts", program: true },
   { name: "attestation-agent", source: "packages/attestation-agent/src/main.ts", program: true },
-  {
-    name: "attestation-agent-grpc",
-    source: "packages/attestation-agent/src/service/grpc-server.ts",
-    program: false,
-  },
+  { name: "grpc-server", source: "packages/vsock/src/grpc-server.ts", program: false },
   { name: "api-server-rest", source: "packages/api-server-rest/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },

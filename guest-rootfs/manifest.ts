@@ -111,7 +111,7 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
     ...daemon("nvrc", "/usr/sbin/nvrc", join(bundles, `${init}.mjs`)),
     ...daemon("kata-agent", "/usr/bin/kata-agent", join(bundles, "kata-agent.mjs")),
     ...daemon("attestation-agent", "/usr/local/bin/attestation-agent", join(bundles, "attestation-agent.mjs")),
-    data("/usr/lib/nacre/attestation-agent-grpc.mjs", own(join(bundles, "attestation-agent-grpc.mjs"))),
+    data("/usr/lib/nacre/grpc-server.mjs", own(join(bundles, "grpc-server.mjs"))),
     ...daemon("api-server-rest", "/usr/local/bin/api-server-rest", join(bundles, "api-server-rest.mjs")),
     ...daemon(
       "confidential-data-hub",

@@ -81,7 +81,7 @@ function coco({ sources, flavour }: ExtensionOptions): readonly Entry[] {
     program("/usr/bin/node", npmSource(`node-linux-${sources.arch}`, programPath("node", sources.arch))),
     bundle("api-server-rest.mjs"),
     bundle("attestation-agent.mjs"),
-    bundle("attestation-agent-grpc.mjs"),
+    bundle("grpc-server.mjs"),
     bundle("confidential-data-hub.mjs"),
     bundle("unpack-worker.mjs"),
     data("/usr/lib/nacre/koffi.node", npmSource(`@koromix/koffi-linux-${sources.arch}`, koffiModule(sources.arch))),

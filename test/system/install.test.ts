@@ -25,9 +25,10 @@ const OURS = [
   "/pause_bundle/rootfs/pause",
   "/usr/bin/kata-agent",
   "/usr/lib/nacre/api-server-rest.mjs",
-  "/usr/lib/nacre/attestation-agent-grpc.mjs",
+
   "/usr/lib/nacre/attestation-agent.mjs",
   "/usr/lib/nacre/confidential-data-hub.mjs",
+  "/usr/lib/nacre/grpc-server.mjs",
   "/usr/lib/nacre/installed.json",
   "/usr/lib/nacre/kata-agent.mjs",
   "/usr/lib/nacre/koffi.node",

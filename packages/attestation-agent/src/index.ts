@@ -19,4 +19,4 @@ export { logLevel } from "./log.ts";
 export { DEFAULT_SOCKET, parseOptions } from "./options.ts";
 export { pinnedTee } from "./pinned-tee.ts";
 export { agentHandlers, GRPC_SENTENCES, TTRPC_SENTENCES, ttrpcHandlers } from "./service/handlers.ts";
-export { serve, type Serving } from "./service/serve.ts";
+export { serve } from "./service/serve.ts";

@@ -5,6 +5,7 @@ import { detectAttester, detectDevices } from "@nacre/attesters";
 import { systemKbsClock } from "@nacre/kbs-client/clock";
 import { withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { componentLog, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
+import type { GrpcMethod, GrpcServer } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 
 import { AttestationAgent } from "./attestation-agent.ts";
@@ -17,15 +18,14 @@ import { logLevel } from "./log.ts";
 import { parseOptions } from "./options.ts";
 import { pinnedTee } from "./pinned-tee.ts";
 import { fallbacks, systemPlatform } from "./platform.ts";
-import type { GrpcMethod, GrpcServer } from "./service/grpc-server.ts";
 import { serve } from "./service/serve.ts";
 import { systemHttp } from "./system-http.ts";
 import { VERSION } from "./version.ts";
 
 /** Beside the bundle in the guest, in its package otherwise. */
 const grpcUrl: URL = import.meta.url.endsWith(".mjs")
-  ? new URL("./attestation-agent-grpc.mjs", import.meta.url)
-  : new URL(import.meta.resolve("@nacre/attestation-agent/grpc-server"));
+  ? new URL("./grpc-server.mjs", import.meta.url)
+  : new URL(import.meta.resolve("@nacre/vsock/grpc-server"));
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2), FLAVOUR);

@@ -4,14 +4,21 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { AttestationAgentService, type MethodDescriptor, RuntimeMeasurementResult } from "@nacre/protocols";
-import { RpcError, TtrpcClient } from "@nacre/ttrpc";
+import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type KbsHttp, KbsProtocolError, REASON_DOMAIN } from "@nacre/kbs-protocol";
+import {
+  AttestationAgentService,
+  decode,
+  type MethodDescriptor,
+  RuntimeMeasurementResult,
+  type status,
+} from "@nacre/protocols";
+import { reasonOf, RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
+import { createGrpcServer } from "@nacre/vsock/grpc-server";
 import { afterEach, describe, expect, it } from "vitest";
 
-import { createGrpcServer } from "../src/service/grpc-server.ts";
-import { serve } from "../src/index.ts";
+import { type AgentParts, parseConfig, serve } from "../src/index.ts";
 import { agent } from "./fakes.ts";
 
 const closing: (() => unknown)[] = [];
@@ -19,11 +26,13 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-async function serving(): Promise<{ path: string; lines: string[]; loads: () => number }> {
+async function serving(
+  parts: Partial<AgentParts> = {},
+): Promise<{ path: string; lines: string[]; loads: () => number }> {
   const folder = mkdtempSync(join(tmpdir(), "nacre-aa-serve-"));
   closing.push(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "aa.sock");
-  const { agent: one, lines } = agent();
+  const { agent: one, lines } = agent(parts);
   let loads = 0;
   const server = await serve({
     agent: one,
@@ -95,6 +104,24 @@ describe("the socket", () => {
     closing.push(() => ttrpc.close());
     expect(await ttrpc.call(GetTeeType, {})).toEqual({ tee: "sample" });
     expect(loads()).toBe(1);
+  });
+
+  it("tells programs why there is no token", async () => {
+    const config = parseConfig({ token_configs: { kbs: { url: "http://broker.test" } } }).config;
+    const send: KbsHttp["send"] = () => Promise.reject(new KbsProtocolError("network", "nobody there"));
+    const { path } = await serving({ config, http: () => Promise.resolve({ send }) });
+    const client = new TtrpcClient(await dial(`unix://${path}`));
+    closing.push(() => client.close());
+    const error = await client.call(GetToken, { TokenType: "kbs" }).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 13, message: "[ERROR:attestation-agent] AA-KBC get token failed" });
+    expect(reasonOf(error, REASON_DOMAIN)).toBe("UNREACHABLE");
+
+    const grpcError = await grpcClient(path)(GetToken, { TokenType: "kbs" }).catch((e: unknown) => e);
+    const [bytes] = (grpcError as ServiceError).metadata.get("grpc-status-details-bin");
+    const status = decode("google.rpc.Status", bytes as Buffer) as status.Status;
+    expect([status.code, status.message]).toEqual([13, "[ERROR:attestation-agent] AA get token failed"]);
+    const unlike = new RpcError(13, "", { details: status.details });
+    expect(reasonOf(unlike, REASON_DOMAIN)).toBe("UNREACHABLE");
   });
 
   it("lives on after callers that say nothing, garbage, or go", async () => {

@@ -26,6 +26,13 @@ export { encryptReply } from "./jwe/encrypt.ts";
 export { type FlattenedJwe, MAX_REPLY, parseFlattenedJwe } from "./jwe/flattened.ts";
 export { type AgentToken, formatAgentToken, parseAgentToken } from "./rcar/agent-token.ts";
 export { Cookies } from "./rcar/cookies.ts";
+export {
+  failureReason,
+  FAILURE_REASONS,
+  type FailureReason,
+  isFailureReason,
+  REASON_DOMAIN,
+} from "./failure-reason.ts";
 export type * from "./rcar/evidence.ts";
 export { getResource, type ResourceOptions } from "./rcar/get-resource.ts";
 export { type Attested, handshake, type HandshakeOptions, USER_AGENT } from "./rcar/handshake.ts";

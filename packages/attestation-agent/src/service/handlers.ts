@@ -1,12 +1,13 @@
 import { type ComponentLog, type AttestationAgentService, Code, RuntimeMeasurementResult } from "@nacre/protocols";
-import { type Handlers, RpcError } from "@nacre/ttrpc";
+import { failureReason, REASON_DOMAIN } from "@nacre/kbs-protocol";
+import { errorInfo, type Handlers, RpcError } from "@nacre/ttrpc";
 
 import type { AttestationAgent } from "../attestation-agent.ts";
 import { lastWords } from "../error.ts";
 
 type AgentHandlers = Required<Handlers<typeof AttestationAgentService>>;
 
-/** What each method says when it failed; callers match on it. The causes go to the log alone. */
+/** What each method says when it failed; callers match on it. The causes go to the log alone, their reason to programs. */
 export type Sentences = Readonly<Record<keyof AgentHandlers, string>>;
 
 export const TTRPC_SENTENCES: Sentences = {
@@ -36,7 +37,10 @@ export function agentHandlers(agent: AttestationAgent, log: ComponentLog, senten
       return await answer();
     } catch (error) {
       log("error", `${method}: ${lastWords(error)}`);
-      throw new RpcError(Code.INTERNAL, `[ERROR:attestation-agent] ${sentences[method]}`);
+      const reason = failureReason(error);
+      throw new RpcError(Code.INTERNAL, `[ERROR:attestation-agent] ${sentences[method]}`, {
+        details: reason === undefined ? [] : [errorInfo(REASON_DOMAIN, reason)],
+      });
     }
   };
   return {
@@ -46,8 +50,12 @@ export function agentHandlers(agent: AttestationAgent, log: ComponentLog, senten
       answered("GetAdditionalEvidence", async () => ({
         Evidence: await agent.additionalEvidence(RuntimeData, signal),
       })),
-    GetToken: ({ TokenType, fresh }) =>
-      answered("GetToken", async () => ({ Token: await agent.token(TokenType, fresh === true) })),
+    GetToken: ({ TokenType, fresh }, context) =>
+      answered("GetToken", async () => {
+        const Token = await agent.token(TokenType, fresh === true);
+        context.zeroAfter(Token);
+        return { Token };
+      }),
     ExtendRuntimeMeasurement: ({ Domain, Operation, Content, RegisterIndex }) =>
       answered("ExtendRuntimeMeasurement", async () => {
         const event = { domain: Domain, operation: Operation, content: Content };

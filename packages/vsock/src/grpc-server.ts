@@ -1,10 +1,19 @@
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Duplex } from "node:stream";
+
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { encode } from "@nacre/protocols";
+import type { StatusDetail } from "@nacre/ttrpc";
 
 /** A method as this server needs it: bytes in, bytes out. */
 export interface GrpcMethod {
   readonly path: string;
-  /** Resolves with the response; rejects with what has a code and a message. */
+  /** Resolves with the response; rejects with what has a code, a message and, for programs, details. */
   answer(request: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 
@@ -18,6 +27,8 @@ export interface GrpcServer {
 const MAX_MESSAGE: number = 4 * 1024 * 1024;
 
 const INTERNAL = 13;
+/** The trailer that holds a google.rpc.Status. */
+const DETAILS = "grpc-status-details-bin";
 
 /** In a file of its own in the guest, loaded with the first caller that speaks gRPC: its library is large. */
 export function createGrpcServer(methods: readonly GrpcMethod[]): GrpcServer {
@@ -57,9 +68,22 @@ async function answerCall(method: GrpcMethod, call: UnaryCall, done: Done): Prom
     const response = await method.answer(call.request, gone.signal);
     done(null, Buffer.from(response));
   } catch (error) {
-    const { code, message } = error as { readonly code?: unknown; readonly message?: string };
-    done({ code: typeof code === "number" ? code : INTERNAL, details: message ?? "" });
+    done(statusOf(error as Failure));
   }
+}
+
+interface Failure {
+  readonly code?: unknown;
+  readonly message?: string;
+  readonly details?: readonly StatusDetail[];
+}
+
+function statusOf({ code: given, message = "", details = [] }: Failure): object {
+  const code = typeof given === "number" ? given : INTERNAL;
+  if (details.length === 0) return { code, details: message };
+  const metadata = new Metadata();
+  metadata.set(DETAILS, Buffer.from(encode("google.rpc.Status", { code, message, details })));
+  return { code, details: message, metadata };
 }
 
 type Done = (error: object | null, response?: Buffer) => void;
