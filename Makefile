@@ -17,10 +17,11 @@ node_modules/.package-lock.json: package-lock.json
 
 setup: packages node_modules/.package-lock.json
 
-build: node_modules/.package-lock.json ## compile the packages and bundle the guest's daemons
+build: node_modules/.package-lock.json ## compile the packages, bundle the guest's daemons; simulated guests run on these
 	tsc -b
 	node guest-rootfs/bundle.ts
 	node packages/cli/scripts/bundle.ts
+	node guest-rootfs/tree.ts --if-there
 
 generate: node_modules/.package-lock.json ## regenerate what is generated from protos/
 	node packages/protocols/scripts/generate.ts

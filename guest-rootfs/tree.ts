@@ -4,6 +4,7 @@ import {
   chmodSync,
   constants,
   copyFileSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -129,4 +130,5 @@ function readResolved(record: string): readonly ResolvedEntry[] {
   }
 }
 
-if (import.meta.main) buildTree();
+// A tree that was never asked for needs Debian packages that may not be there.
+if (import.meta.main && (!process.argv.includes("--if-there") || existsSync(RESOLVED_MANIFEST))) buildTree();
