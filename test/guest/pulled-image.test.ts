@@ -1,9 +1,14 @@
+import { randomBytes } from "node:crypto";
+
 import { AgentService } from "@nacre/protocols";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { AttackedGuest } from "../fixtures/attacked-guest.ts";
+import { GuestContainers } from "../fixtures/guest-containers.ts";
 import { busyboxLayer, hostArchitecture, sha256 } from "../fixtures/image.ts";
 import { type PushedImage, pushImage, pushIndex } from "../fixtures/registry.ts";
+import { startFront } from "../fixtures/registry-front.ts";
+import { tar } from "../fixtures/tar.ts";
 
 const { CreateContainer, SetPolicy } = AgentService.methods;
 
@@ -96,5 +101,45 @@ describe("a policy on pulled images", () => {
     expect(await create("w1", "web", images.web.reference)).toMatchObject({ code: 13 });
     expect(await guest.holdings()).toEqual(before);
     await put(open);
+  });
+
+  it("keeps nobody else waiting while it is pulled", async () => {
+    const { registry, guest: machine } = guest.guest;
+    const layers = [busyboxLayer(), tar([{ name: "filler", data: randomBytes(200_000) }])];
+    const { reference } = await pushImage(registry, "pinned/slow:1", { layers });
+    const [asked, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { address, server } = await startFront(
+      registry,
+      ({ large, body, response }) => {
+        if (large) asked.resolve();
+        void (large ? released.promise : Promise.resolve()).then(() => response.end(body));
+      },
+      machine.gateway,
+    );
+    try {
+      const containers = new GuestContainers(guest);
+      const neighbour = await containers.run("echo up; read x");
+      expect(await neighbour.until("\n")).toBe("up\n");
+      let answered = false;
+      const image = reference.replace(registry.address, address);
+      const creating = guest.reply(CreateContainer, guest.request("slow", { image })).finally(() => (answered = true));
+      await Promise.race([asked.promise, creating.then((reply) => Promise.reject(new Error(reply.message)))]);
+      // None of these can end before the layer is there if anything is locked across the pull.
+      expect((await neighbour.stats()).tasks).toBe(1n);
+      const beside = await containers.exec(neighbour, "beside", "echo beside; exit 7");
+      expect(await beside.output()).toBe("beside\n");
+      expect(await beside.wait()).toBe(7);
+      expect(await guest.print("other", ["echo", "other"])).toBe("other\n");
+      expect(answered).toBe(false);
+      released.resolve();
+      expect(await creating).toEqual({ code: 0, message: "" });
+      await guest.remove("slow");
+      await neighbour.remove();
+      expect(await guest.holdings()).toEqual(before);
+    } finally {
+      released.resolve();
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });

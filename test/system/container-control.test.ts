@@ -244,19 +244,6 @@ describe("many at once", () => {
     expect(codes).toEqual(Array.from({ length: 20 }, (_, index) => [`${index}\n`, index]));
   });
 
-  it("statistics answer while another container is being created", async () => {
-    const container = await harness.run("echo up; read x");
-    expect(Buffer.from(await container.init.readStdout(3, never())).toString()).toBe("up\n");
-    const creating = harness.create("true");
-    let created = false;
-    void creating.then(() => {
-      created = true;
-    });
-    expect(container.stats().cgroup_stats.pids_stats.current).toBe(1n);
-    expect(created).toBe(false);
-    await creating;
-  });
-
   it("no exit is lost while a thousand orphans end", async () => {
     const container = await harness.run("sleep 1000");
     // Each inner shell is left by its parent at once and ends as a child of this process, the subreaper.
