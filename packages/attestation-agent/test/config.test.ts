@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -16,6 +16,7 @@ import {
   parseOptions,
   pinnedTee,
 } from "../src/index.ts";
+import { vectors } from "../../../test/setup/data.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nacre-aa-config-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -165,3 +166,25 @@ describe("the log", () => {
     expect(lines[0]).toMatch(/ INFO attestation-agent\] a\\nb\\u001b\[0m\n$/u);
   });
 });
+
+const example = vectors("attestation/aa.config.example.toml");
+if (example !== undefined) {
+  it("upstream's example is a configuration, and all of it is known", async () => {
+    const path = join(folder, "example.toml");
+    copyFileSync(example, path);
+    const { config, unknownKeys } = await loadConfig({ ...sources, file: path });
+    expect(unknownKeys).toEqual([]);
+    expect(config).toEqual({
+      kbs: {
+        url: "https://127.0.0.1:8080",
+        cert: expect.stringMatching(/^-----BEGIN CERTIFICATE-----\n[\s\S]+-----END CERTIFICATE-----\n$/u) as string,
+        teeKeyAlgorithm: "ECDH-ES+A256KW-P256",
+        pinCert: false,
+        cacheToken: true,
+      },
+      cocoAs: { url: "http://127.0.0.1:8000" },
+      eventLog: { enabled: false, initPcr: 17 },
+      logLevel: "info",
+    });
+  });
+}

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { describe, expect, it } from "vitest";
 
 import { AgentError, cutAtEnd, encodeEntry, END, eventDigest, HEADER, joinedLog } from "../../src/index.ts";
+import { vectors } from "../../../../test/setup/data.ts";
 
 const TEXT = "domain operation content";
 
@@ -69,3 +70,49 @@ describe("the joined log", () => {
     expect(() => cutAtEnd(log)).toThrow("expected a known digest");
   });
 });
+
+const logs = vectors("eventlog");
+if (logs !== undefined) {
+  describe.each(["CCEL_AAEL_alibabacloud", "CCEL_data_grub", "CCEL_data_ovmf"])("the recorded log %s", (name) => {
+    const bytes = readFileSync(join(logs, name));
+
+    it("ends where its marks begin, and at no byte before", () => {
+      const cut = cutAtEnd(bytes);
+      expect(bytes.subarray(0, cut.length)).toEqual(cut);
+      const rest = bytes.subarray(cut.length);
+      expect(rest.length).toBeGreaterThanOrEqual(END.length);
+      expect(rest.every((byte) => byte === rest[0])).toBe(true);
+      expect([0, 0xff]).toContain(rest[0]);
+      for (let length = 0; length < cut.length; length++) {
+        // What lies behind is not read: the marks are looked for at ends of entries alone.
+        expect(() => cutAtEnd(bytes.subarray(0, length)), `cut at ${length}`).toThrow(AgentError);
+      }
+    });
+
+    it("takes the agent's events at its end", async () => {
+      const folder = mkdtempSync(join(tmpdir(), "nacre-recorded-"));
+      const entry = encodeEntry(4, TEXT, "sha384");
+      try {
+        writeFileSync(join(folder, "aael"), entry);
+        const joined = await joinedLog(join(folder, "aael"), join(logs, name));
+        expect(joined).toEqual(Buffer.concat([cutAtEnd(bytes), entry, END]));
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
+  });
+
+  it("what upstream's agent logged is what ours would log, byte for byte", () => {
+    const bytes = cutAtEnd(readFileSync(join(logs, "CCEL_AAEL_alibabacloud")));
+    const entries: Buffer[] = [];
+    for (let at = bytes.indexOf("LEAA"); at >= 0; at = bytes.indexOf("LEAA", at + 1)) {
+      const start = at - 66;
+      const text = bytes.toString("utf8", at + 8, at + 8 + bytes.readUInt32LE(at + 4));
+      const entry = encodeEntry(bytes.readUInt32LE(start), text, "sha384");
+      expect(bytes.subarray(start, start + entry.length), text).toEqual(entry);
+      entries.push(entry);
+    }
+    expect(entries.length).toBeGreaterThan(0);
+    expect(bytes.subarray(bytes.length - (entries.at(-1)?.length ?? 0))).toEqual(entries.at(-1));
+  });
+}

@@ -8,8 +8,8 @@ import type { Answer, TestTrustee } from "./test-trustee.ts";
 export interface SampleGuest {
   readonly privateKey: KeyObject;
   readonly publicKey: Readonly<Record<string, unknown>>;
-  /** The body of its attestation for a nonce; `change` alters it before it is written. */
-  attestation(nonce: string, change?: (body: AttestBody) => void): string;
+  /** The body of its attestation for a nonce; `change` alters it before it is written. `devices`: what is bound of those. */
+  attestation(nonce: string, change?: (body: AttestBody) => void, devices?: string): string;
 }
 
 export interface AttestBody {
@@ -25,8 +25,8 @@ export function sampleGuest(): SampleGuest {
   return {
     privateKey,
     publicKey,
-    attestation: (nonce, change) => {
-      const digest = reportData({ "additional-evidence": "", nonce, "tee-pubkey": publicKey }, "sha384");
+    attestation: (nonce, change, devices = "") => {
+      const digest = reportData({ "additional-evidence": devices, nonce, "tee-pubkey": publicKey }, "sha384");
       const body: AttestBody = {
         "init-data": null,
         "runtime-data": { nonce, "tee-pubkey": publicKey },

@@ -8,6 +8,7 @@ import { headerKey, type TokenTrust, TokenVerifier } from "../../src/kbs/token-v
 import { parsePemChain } from "../../src/verifier/certificate.ts";
 import { vectors } from "../../../../test/setup/data.ts";
 import { certificate, ecKey } from "../certificates.ts";
+import { flipped } from "../random.ts";
 import { signJwt } from "./test-trustee.ts";
 
 const NOW = Date.parse("2026-11-25T00:00:00Z");
@@ -158,6 +159,40 @@ if (folder !== undefined) {
     if (good) check();
     else expect(check).toThrow();
   });
+
+  it.each(["01", "05", "06", "07"])(
+    "the recorded scenario %s is refused after a change of any byte of a certificate, or of its key",
+    (scenario) => {
+      const pem = readFileSync(`${folder}/scenario${scenario}-trust.pem`, "utf8");
+      const value = JSON.parse(readFileSync(`${folder}/scenario${scenario}-jwk.json`, "utf8")) as Record<
+        string,
+        unknown
+      >;
+      const trust = { ...nobody, certificates: parsePemChain(pem, "trust") };
+      const now =
+        Math.max(...trust.certificates.map(({ validFrom }) => Date.parse(validFrom)), ...chainStarts(value)) + 1000;
+      const check = (changed: object): unknown =>
+        headerKey(new FieldReader({ ...value, ...changed }, "jwk", "token"), trust, now);
+      check({});
+      const x5c = (value["x5c"] as string[]).map((entry): Buffer => Buffer.from(entry, "base64"));
+      for (const [index, der] of x5c.entries()) {
+        // One that is trusted itself is not taken from the token.
+        if (trust.certificates.some(({ raw }) => raw.equals(der))) continue;
+        for (let at = index; at < der.length; at += 3) {
+          const changed = x5c.with(index, flipped(der, at, at % 8)).map((bytes) => bytes.toString("base64"));
+          expect(() => check({ x5c: changed }), `certificate ${index}, byte ${at}`).toThrow();
+        }
+      }
+      for (const name of ["n", "e", "x", "y"]) {
+        const text = value[name];
+        if (typeof text !== "string") continue;
+        const bytes = Buffer.from(text, "base64url");
+        for (let at = 0; at < bytes.length; at++) {
+          expect(() => check({ [name]: flipped(bytes, at, at % 8).toString("base64url") }), `${name} ${at}`).toThrow();
+        }
+      }
+    },
+  );
 }
 
 function chainStarts(value: Record<string, unknown>): readonly number[] {

@@ -11,6 +11,7 @@ import { flipped, mutated } from "../random.ts";
 const folder = vectors("attestation/az-snp-vtpm");
 interface Evidence extends Record<string, unknown> {
   readonly hcl_report: string;
+  readonly vcek: string;
   readonly tpm_quote: { readonly signature: string; readonly message: string; readonly pcrs: readonly string[] };
 }
 
@@ -73,8 +74,52 @@ if (folder !== undefined) {
           );
         }
       }
-      const pcrs = evidence.tpm_quote.pcrs.with(11, "11".repeat(32));
-      await expect(verify({ tpm_quote: { ...evidence.tpm_quote, pcrs } })).rejects.toThrow("registers");
+      for (const [index, pcr] of evidence.tpm_quote.pcrs.entries()) {
+        const changed = flipped(Buffer.from(pcr, "hex"), random(32), random(8)).toString("hex");
+        const pcrs = evidence.tpm_quote.pcrs.with(index, changed);
+        await expect(verify({ tpm_quote: { ...evidence.tpm_quote, pcrs } })).rejects.toThrow("registers");
+      }
+      const vcek = Buffer.from(evidence.vcek, "base64url");
+      for (let i = 0; i < 60; i++) {
+        const at = random(vcek.length);
+        const changed = flipped(vcek, at, random(8)).toString("base64url");
+        await expect(verify({ vcek: changed }), `certificate ${at}`).rejects.toHaveProperty("name", "TrusteeError");
+      }
+    });
+
+    it("is refused in upstream's words where upstream's are known", async () => {
+      const data = hcl.toString("latin1");
+      const replaced = (from: string, to: string): Partial<Evidence> => {
+        expect(data).toContain(from);
+        expect(to).toHaveLength(from.length);
+        return withReport(Buffer.from(data.replace(from, to), "latin1"));
+      };
+      await expect(verify(replaced("HCLEkPub", "HCLEkPuB"))).rejects.toThrow(
+        "HCL variable data digest doesn't match SNP report data",
+      );
+      await expect(verify(replaced("HCLAkPub", "HCLAkPuB"))).rejects.toThrow("Failed to get AKpub");
+      if (version === "v2") {
+        // Bound by the hardware, though read only by whoever compares it: both notice.
+        await expect(verify({}, { reportData: Buffer.concat([reportData, Buffer.of(0)]) })).rejects.toThrow("nonce");
+        const hex = reportData.toString("hex");
+        const other = hex.replace(/^./u, (digit) => (digit === "0" ? "1" : "0"));
+        const upper = data.includes(hex) ? hex : hex.toUpperCase();
+        await expect(verify(replaced(upper, data.includes(hex) ? other : other.toUpperCase()))).rejects.toThrow(
+          "HCL variable data digest doesn't match SNP report data",
+        );
+      }
+    });
+
+    it("is bound to initdata through register 8", async () => {
+      const register = Buffer.from(evidence.tpm_quote.pcrs[8] ?? "", "hex");
+      for (const initDataDigest of [Buffer.alloc(32), Buffer.alloc(32, 1), register]) {
+        await expect(new AzSnpVerifier().verify(evidence, { reportData, initDataDigest })).rejects.toThrow(
+          "register 8",
+        );
+      }
+      await expect(
+        new AzSnpVerifier().verify(evidence, { reportData, initDataDigest: Buffer.alloc(48) }),
+      ).rejects.toThrow("32 bytes");
     });
 
     it("is refused as of the other format where that asks for more", async () => {

@@ -7,7 +7,7 @@ import { eventDetails } from "../../src/verifier/event-log/details.ts";
 import { expectReplay, parseEventLog, replay } from "../../src/verifier/event-log/event-log.ts";
 import { vectors } from "../../../../test/setup/data.ts";
 import { seeded } from "../../../../test/fixtures/seeded.ts";
-import { mutated } from "../random.ts";
+import { flipped, mutated } from "../random.ts";
 import { aael, event, HEADER, END } from "./made-event-log.ts";
 
 const sha384 = (...parts: readonly (Buffer | string)[]): Buffer => {
@@ -129,22 +129,55 @@ if (logs !== undefined) {
       expect(JSON.parse(JSON.stringify(parseEventLog(bytes)))).toEqual(expected.uefi_event_logs);
     });
 
-    it("replays to other registers after a change of any digest", () => {
+    it("replays to its registers, and to others after a change of any byte of a digest", () => {
       const events = parseEventLog(bytes);
       const registers = [1, 2, 3, 4].map((index) => replay(events, index, "SHA-384"));
-      events.forEach((entry, at) => {
-        const {
-          index,
-          digests: [first],
-        } = entry;
-        if (index === 0 || first === undefined) return;
-        const other = events.with(at, {
-          ...entry,
-          digests: [{ ...first, digest: "00".repeat(48) }],
-        });
-        if (first.digest === "00".repeat(48)) return;
-        expect(replay(other, index, "SHA-384")).not.toEqual(registers[index - 1]);
-      });
+      for (const [at, register] of registers.entries()) {
+        expectReplay(events, at + 1, register);
+        for (let byte = 0; byte < register.length; byte++) {
+          expect(() => expectReplay(events, at + 1, flipped(register, byte, byte % 8))).toThrow(
+            "Eventlog does not pass measurement replay",
+          );
+        }
+      }
+      let from = 0;
+      for (const { index, digests } of events) {
+        const digest = Buffer.from(digests.find(({ alg }) => alg === "SHA-384")?.digest ?? "", "hex");
+        // Events are in the order of the file.
+        const start = bytes.indexOf(digest, from);
+        expect(start).toBeGreaterThanOrEqual(from);
+        from = start + digest.length;
+        if (index === 0) continue;
+        for (let at = start; at < from; at += 7) {
+          const changed = parseEventLog(flipped(bytes, at, at % 8));
+          expect(() => expectReplay(changed, index, registers[index - 1] ?? Buffer.alloc(0)), `byte ${at}`).toThrow(
+            "Eventlog does not pass measurement replay",
+          );
+        }
+      }
+    });
+
+    it("is refused, or read, after a change of any byte, and what is measured says which", () => {
+      const measured = (log: Buffer): string =>
+        JSON.stringify(parseEventLog(log).map(({ index, digests }) => [index, digests]));
+      const whole = measured(bytes);
+      const end = bytes.lastIndexOf(END.subarray(0, 4));
+      const random = seeded(41);
+      for (let i = 0; i < 400; i++) {
+        const changed = flipped(bytes, random(end < 0 ? bytes.length : Math.min(end, 4096)), random(8));
+        let seen: string;
+        try {
+          seen = measured(changed);
+        } catch (error) {
+          expect(error).toHaveProperty("name", "TrusteeError");
+          continue;
+        }
+        // Where the digests are the same, only what they were made from differs, and that is shown as such.
+        if (seen !== whole) continue;
+        const matches = (log: Buffer): readonly boolean[] =>
+          parseEventLog(log).map(({ digest_matches_event: match }) => match);
+        expect(matches(changed).every((match, at) => !match || matches(bytes)[at])).toBe(true);
+      }
     });
   });
 }

@@ -139,4 +139,34 @@ if (recorded !== undefined) {
     expect(verified?.claims["init_data"]).toHaveLength(64);
     await expect(tpmVerifier.verify(evidence, { reportData: Buffer.from(digest, "hex") })).rejects.toThrow("nonce");
   });
+
+  it("a recorded quote is refused after a change of any byte of message, signature, registers or key", async () => {
+    interface Evidence {
+      readonly ak_public: string;
+      readonly tpm_quote: { readonly message: string; readonly signature: string; readonly pcrs: readonly string[] };
+    }
+    const evidence = JSON.parse(readFileSync(recorded, "utf8")) as Evidence;
+    const { message, signature, pcrs } = evidence.tpm_quote;
+    const refused = async (change: Partial<Evidence["tpm_quote"]> & { readonly ak_public?: string }, what: string) => {
+      const { ak_public = evidence.ak_public, ...quote } = change;
+      const verifying = tpmVerifier.verify({ ak_public, tpm_quote: { ...evidence.tpm_quote, ...quote } }, {});
+      await expect(verifying, what).rejects.toHaveProperty("name", "TrusteeError");
+    };
+    for (const [name, text] of Object.entries({ message, signature })) {
+      const bytes = Buffer.from(text, "base64");
+      for (let at = 0; at < bytes.length; at++) {
+        await refused({ [name]: flipped(bytes, at, at % 8).toString("base64") }, `${name} ${at}`);
+      }
+    }
+    for (const [index, value] of pcrs.entries()) {
+      const bytes = Buffer.from(value, "hex");
+      for (let at = 0; at < bytes.length; at += 5) {
+        await refused({ pcrs: pcrs.with(index, flipped(bytes, at, at % 8).toString("hex")) }, `register ${index}`);
+      }
+    }
+    const key = Buffer.from(evidence.ak_public, "base64");
+    for (let at = 0; at < key.length; at++) {
+      await refused({ ak_public: flipped(key, at, at % 8).toString("base64") }, `key ${at}`);
+    }
+  });
 }

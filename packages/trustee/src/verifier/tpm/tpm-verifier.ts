@@ -46,10 +46,14 @@ function verifyTpm(evidence: unknown, expected: Expected, trusted?: readonly Key
   return { teeClass: "cpu", claims };
 }
 
+/** Policies compare its text, so only the one form counts in which a key is written. */
 function attestationKey(spki: Buffer): KeyObject {
+  let key: KeyObject;
   try {
-    return createPublicKey({ key: spki, format: "der", type: "spki" });
+    key = createPublicKey({ key: spki, format: "der", type: "spki" });
   } catch (cause) {
     throw new TrusteeError("evidence", "TPM evidence: expected a public key in ak_public", { cause });
   }
+  if (key.export({ format: "der", type: "spki" }).equals(spki)) return key;
+  throw new TrusteeError("evidence", "TPM evidence: expected ak_public in DER and nothing else");
 }
