@@ -30,6 +30,7 @@ packages=(
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images
   systemd          # systemd-analyze, which reads the units of make install
+  tpm2-tools       # tpm2_checkquote, the independent verifier of quotes
   util-linux       # unshare, nsenter
 )
 # Builds their vsock device; Debian 12's `cargo` is too old for it.
