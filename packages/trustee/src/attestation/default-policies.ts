@@ -161,6 +161,25 @@ hardware := 2 if input.tpm
 executables := 3 if {
 	listed(input.tpm.pcr11, "tpm_pcr11")
 	listed(input.tpm.ak_public, "trusted_aks")
+	tpm_command_line
+	every register in ["04", "08", "09"] {
+		tpm_register(register)
+	}
+}
+
+# A command line that a host gives in place of the image's shows in register 12, not in 11; without one that is zero.
+tpm_command_line if listed(input.tpm.pcr12, "tpm_pcr12")
+
+tpm_command_line if {
+	query_reference_value("tpm_pcr12") == null
+	input.tpm.pcr12 == "${"00".repeat(32)}"
+}
+
+# What runs, initdata, and what the kernel was given: each as expected where somebody said what to expect.
+tpm_register(register) if query_reference_value(concat("", ["tpm_pcr", register])) == null
+
+tpm_register(register) if {
+	listed(input.tpm[concat("", ["pcr", register])], concat("", ["tpm_pcr", register]))
 }
 
 configuration := 0 if input.tpm

@@ -129,11 +129,37 @@ describe("the attestation service", () => {
 
   it("affirms a TPM whose key and register are expected", async () => {
     const evidence = tpmEvidence(Buffer.alloc(32), registers());
-    const values = { tpm_pcr11: ["0b".repeat(32)], trusted_aks: [evidence["ak_public"]] };
-    const { appraise } = await service(values);
-    expect(await appraise("tpm", evidence)).toMatchObject({ "ear.status": "affirming" });
-    const other = await service({ ...values, trusted_aks: ["other"] });
-    expect(await other.appraise("tpm", evidence)).toMatchObject({ "ear.status": "warning" });
+    const values = { tpm_pcr11: ["0b".repeat(32)], tpm_pcr12: ["0c".repeat(32)], trusted_aks: [evidence["ak_public"]] };
+    const status = async (more: object, of = evidence): Promise<unknown> =>
+      (await (await service({ ...values, ...more })).appraise("tpm", of))["ear.status"];
+    expect(await status({})).toBe("affirming");
+    expect(await status({ trusted_aks: ["other"] })).toBe("warning");
+    expect(await status({ tpm_pcr11: ["0c".repeat(32)] })).toBe("warning");
+    // Those that somebody registered count, too.
+    for (const [register, value] of [
+      ["04", "04"],
+      ["08", "08"],
+      ["09", "09"],
+    ] as const) {
+      expect(await status({ [`tpm_pcr${register}`]: ["ff".repeat(32), value.repeat(32)] }), register).toBe("affirming");
+      expect(await status({ [`tpm_pcr${register}`]: ["ff".repeat(32)] }), register).toBe("warning");
+    }
+  });
+
+  it("affirms no TPM whose host has given a command line that nobody expects", async () => {
+    const given = tpmEvidence(Buffer.alloc(32), registers());
+    const none = tpmEvidence(
+      Buffer.alloc(32),
+      registers().map((value, register) => (register === 12 ? Buffer.alloc(32) : value)),
+    );
+    const status = async (evidence: Record<string, unknown>, more: object = {}): Promise<unknown> => {
+      const values = { tpm_pcr11: ["0b".repeat(32)], trusted_aks: [evidence["ak_public"]], ...more };
+      return (await (await service(values)).appraise("tpm", evidence))["ear.status"];
+    };
+    expect(await status(none)).toBe("affirming");
+    expect(await status(none, { tpm_pcr12: ["0c".repeat(32)] })).toBe("warning");
+    expect(await status(given)).toBe("warning");
+    expect(await status(given, { tpm_pcr12: ["0c".repeat(32)] })).toBe("affirming");
   });
 
   it("takes a changed reference value at once, and none that has run out", async () => {
