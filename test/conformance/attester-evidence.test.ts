@@ -34,6 +34,7 @@ function ports(options: FakeOptions, more: Partial<DetectPorts> = {}): DetectPor
     eventLog: () => Promise.resolve(undefined),
     metadata: { request: () => Promise.reject(new Error("no metadata")) },
     gpus: { confidential: () => 0, report: () => Promise.reject(new Error("no GPU")) as never },
+    switches: { trusted: () => [], report: () => Promise.reject(new Error("no switch")) as never },
     devices: new FakeDevices(options),
     ...more,
   };

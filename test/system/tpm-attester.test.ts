@@ -40,6 +40,7 @@ async function attesterOf({ devices }: SwtpmDevice): Promise<Attester> {
       eventLog: () => Promise.resolve(undefined),
       metadata: { request: nothing },
       gpus: { confidential: () => 0, report: nothing },
+      switches: { trusted: () => [], report: nothing },
     },
     { tpm: true },
   );

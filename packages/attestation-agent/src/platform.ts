@@ -1,4 +1,5 @@
 import { azureMetadata, type DetectPorts, type Fallbacks, sampleAttester, systemDevices } from "@nacre/attesters";
+import { nscqSwitches } from "@nacre/kata-sys-util/nscq";
 import { nvmlGpus } from "@nacre/kata-sys-util/nvml";
 
 import { EVENT_LOG_PATHS } from "./eventlog/event-log.ts";
@@ -15,6 +16,7 @@ export function systemPlatform(env: Readonly<Record<string, string | undefined>>
     eventLog: () => joinedLog(env["AAEL_PATH"] ?? EVENT_LOG_PATHS.log),
     metadata: azureMetadata,
     gpus: nvmlGpus(),
+    switches: nscqSwitches(),
   };
 }
 

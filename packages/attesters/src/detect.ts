@@ -7,7 +7,7 @@ import { ccaAttester, detectCca } from "./cca.ts";
 import type { Devices } from "./devices.ts";
 import { AttesterError } from "./error.ts";
 import type { EventLogReader } from "./event-log.ts";
-import { type Gpus, nvidiaAttester } from "./nvidia.ts";
+import { type Gpus, nvidiaAttester, type Switches } from "./nvidia.ts";
 import { sampleDeviceAttester } from "./sample.ts";
 import { detectSgx, sgxAttester } from "./sgx.ts";
 import { detectSnp, snpAttester } from "./snp/attester.ts";
@@ -20,6 +20,7 @@ export interface DetectPorts {
   readonly eventLog: EventLogReader;
   readonly metadata: Metadata;
   readonly gpus: Gpus;
+  readonly switches: Switches;
 }
 
 /** What a flavour's guests may fall back to where there is no hardware. */
@@ -74,10 +75,13 @@ export async function detectAttester(ports: DetectPorts, fallbacks: Fallbacks, p
 }
 
 /** What is attached to it, all that answer. */
-export function detectDevices({ gpus, env, devices }: DetectPorts, sample: boolean): readonly DeviceAttester[] {
+export function detectDevices(
+  { gpus, switches, env, devices }: DetectPorts,
+  sample: boolean,
+): readonly DeviceAttester[] {
   if (devices.exists("/dev/mkfd")) throw unsupported("hygondcu");
   return [
-    ...(gpus.confidential() > 0 ? [nvidiaAttester(gpus)] : []),
+    ...(gpus.confidential() > 0 || switches.trusted().length > 0 ? [nvidiaAttester(gpus, switches)] : []),
     ...(sample && env["ENABLE_SAMPLE_DEVICE"] !== undefined ? [sampleDeviceAttester()] : []),
   ];
 }

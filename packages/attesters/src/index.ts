@@ -4,7 +4,7 @@ export { detectAttester, detectDevices, type DetectPorts, type Fallbacks } from 
 export type { CommandDevice, Devices, Pointer } from "./devices.ts";
 export { AttesterError, type AttesterErrorCode } from "./error.ts";
 export type { EventLogReader } from "./event-log.ts";
-export { type GpuReport, type Gpus, nvidiaAttester } from "./nvidia.ts";
+export { type GpuReport, type Gpus, nvidiaAttester, type Switches, type SwitchReport } from "./nvidia.ts";
 export { sampleAttester } from "./sample.ts";
 export { parseCertificates } from "./snp/certificates.ts";
 export { formatSnpReport, parseSnpReport, SNP_REPORT } from "./snp/report.ts";

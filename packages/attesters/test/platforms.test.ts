@@ -9,6 +9,7 @@ import {
   detectDevices,
   type DetectPorts,
   type Gpus,
+  type Switches,
   parseCertificates,
   parseSnpReport,
   formatSnpReport,
@@ -24,6 +25,13 @@ const NO_GPUS: Gpus = {
   },
 };
 
+const NO_SWITCHES: Switches = {
+  trusted: () => [],
+  report: () => {
+    throw new Error("no switch");
+  },
+};
+
 function ports(options: FakeOptions = {}, more: Partial<DetectPorts> = {}): DetectPorts & { devices: FakeDevices } {
   const devices = new FakeDevices(options);
   return {
@@ -31,6 +39,7 @@ function ports(options: FakeOptions = {}, more: Partial<DetectPorts> = {}): Dete
     eventLog: () => Promise.resolve(undefined),
     metadata: { request: () => Promise.reject(new Error("no metadata")) },
     gpus: NO_GPUS,
+    switches: NO_SWITCHES,
     ...more,
     devices,
   };
@@ -306,8 +315,34 @@ describe("nvidia", () => {
     expect(await other?.evidence(Buffer.from("short"))).toContain("BLACKWELL");
   });
 
+  const switches = (architecture: number): Switches => ({
+    trusted: () => ["SWX-1"],
+    report: (uuid, nonce) => ({
+      architecture,
+      report: Buffer.concat([Buffer.from(uuid), nonce]),
+      certificates: Buffer.from("chain"),
+    }),
+  });
+
+  it("asks switches behind the GPUs, or alone", async () => {
+    const one = {
+      arch: "LS10",
+      uuid: "SWX-1",
+      evidence: Buffer.concat([Buffer.from("SWX-1"), DATA.subarray(0, 32)]).toString("base64"),
+      certificate: Buffer.from("chain").toString("base64"),
+    };
+    const [alone] = detectDevices(ports({}, { switches: switches(2) }), false);
+    expect(await json(alone as Attester, DATA)).toEqual({ device_evidence_list: [one] });
+    const [both] = detectDevices(ports({}, { gpus: gpus(9), switches: switches(2) }), false);
+    expect(await json(both as Attester, DATA)).toMatchObject({
+      device_evidence_list: [{ arch: "HOPPER" }, { arch: "HOPPER" }, one],
+    });
+  });
+
   it("knows no other kinds", () => {
     const [attester] = detectDevices(ports({}, { gpus: gpus(7) }), false);
     expect(() => attester?.evidence(DATA)).toThrow("expected Hopper or Blackwell, got 7");
+    const [other] = detectDevices(ports({}, { switches: switches(1) }), false);
+    expect(() => other?.evidence(DATA)).toThrow("switch SWX-1: expected LS10, got 1");
   });
 });
