@@ -117,8 +117,12 @@ export class Tpm {
   async writeNv(index: number, data: Uint8Array): Promise<void> {
     await this.#use(async (device) => {
       await nvSize(device, index).catch(() => defineNv(device, index, data.length));
-      const parameters = Buffer.concat([sized(data), Buffer.alloc(2)]);
-      await run(device, Command.NV_WRITE, { handles: [OWNER, index], parameters, authorised: true });
+      for (let offset = 0; offset < data.length; offset += NV_CHUNK) {
+        const at = Buffer.alloc(2);
+        at.writeUInt16BE(offset);
+        const parameters = Buffer.concat([sized(data.subarray(offset, offset + NV_CHUNK)), at]);
+        await run(device, Command.NV_WRITE, { handles: [OWNER, index], parameters, authorised: true });
+      }
     });
   }
 

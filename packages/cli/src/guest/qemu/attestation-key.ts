@@ -29,7 +29,7 @@ const MAX_RESPONSE = 4096;
  * Makes the key with which a new TPM signs its quotes, at the handle where agents look for it. Resolves with the
  * key's modulus; who ends the TPM then has it kept. Rejects with NacreError `environment`.
  */
-export async function makeAttestationKey(commands: Socket): Promise<Buffer> {
+export async function makeAttestationKey(commands: Socket, at: number = AK_HANDLE): Promise<Buffer> {
   // No secrets of ours, no outside information, no registers.
   const parameters = `${sized("00000000")}${sized(TEMPLATE)}${sized("")}00000000`;
   const created = await run(commands, Command.CREATE_PRIMARY, `${OWNER}${EMPTY_PASSWORD}${parameters}`);
@@ -39,7 +39,7 @@ export async function makeAttestationKey(commands: Socket): Promise<Buffer> {
   if (area.length !== MODULUS_AT + 2 + MODULUS || area.readUInt16BE(MODULUS_AT) !== MODULUS) {
     throw unexpected(`a key of ${8 * MODULUS} bits`);
   }
-  const handle = AK_HANDLE.toString(16);
+  const handle = at.toString(16).padStart(8, "0");
   await run(commands, Command.EVICT_CONTROL, `${OWNER}${object}${EMPTY_PASSWORD}${handle}`);
   // In good order: a TPM counts, and shows in its quotes, the times that it was not.
   await run(commands, Command.SHUTDOWN, "0000", NO_SESSIONS);
