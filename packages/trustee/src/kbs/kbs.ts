@@ -288,13 +288,13 @@ export class Kbs {
     switch (request.method) {
       case "POST":
         return await this.#administer(request, route, async () => {
-          await resources.write(route.path, request.body);
+          await this.#asked(route, resources.write(route.path, request.body));
           metrics.count("kbs_resource_writes_total", path);
           return reply(200, "", "text/xml");
         });
       case "DELETE":
         return await this.#administer(request, route, async () => {
-          await resources.delete(route.path);
+          await this.#asked(route, resources.delete(route.path));
           metrics.count("kbs_resource_deletes_total", path);
           return reply(200, "", "text/xml");
         });
@@ -316,7 +316,7 @@ export class Kbs {
       if (!decision.allowed) throw new KbsFailure("PolicyDeny", "Access denied by policy");
       // What GET alone does, as with upstream.
       if (request.method !== "GET") throw new TrusteeError("request", "resource: expected GET, POST or DELETE");
-      secret = await resources.read(route.path);
+      secret = await this.#asked(route, resources.read(route.path));
       const body = encrypt(secret, () => tokens.teeKey(token.claims));
       metrics.count("kbs_resource_reads_total", entry.path);
       this.#audit({ ...entry, ...about, outcome: "allowed" });
@@ -326,6 +326,21 @@ export class Kbs {
       throw error;
     } finally {
       secret?.fill(0);
+    }
+  }
+
+  /** Counts what a plugin was asked, once the request was allowed. */
+  async #asked<T>({ name }: Route, work: Promise<T>): Promise<T> {
+    const { metrics } = this.#parts;
+    const start = performance.now();
+    metrics.count("kbs_plugin_requests_total", name);
+    try {
+      return await work;
+    } catch (error) {
+      metrics.count("kbs_plugin_errors_total", name);
+      throw error;
+    } finally {
+      metrics.observe("kbs_plugin_request_duration_seconds", (performance.now() - start) / 1000, name);
     }
   }
 
