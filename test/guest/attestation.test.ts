@@ -25,6 +25,7 @@ const SECRET = "what only this guest may know";
 const POLICY = `package agent_policy
 
 default GuestDetailsRequest := true
+default GetMetricsRequest := true
 default CreateContainerRequest := false
 `;
 
@@ -111,6 +112,22 @@ const resource = async (name: string): Promise<string> =>
     return Buffer.from(Resource).toString();
   });
 
+/** What the agent says of a component: whether it is ready, how often it was started again, how often it crashed. */
+const componentFigures = async (component: string): Promise<readonly number[]> => {
+  const client = new TtrpcClient(await dial(guest.agentAddress));
+  try {
+    const { metrics } = await client.call(AgentService.methods.GetMetrics, {});
+    return ["ready", "restarts_total", "crashes_total"].map((name) => {
+      const line = new RegExp(`^kata_agent_component_${name}\\{component="${component}"\\} (\\d+)$`, "mu").exec(
+        metrics,
+      );
+      return Number(line?.[1] ?? Number.NaN);
+    });
+  } finally {
+    client.close();
+  }
+};
+
 const lastRefusal = (): unknown => broker.audit().findLast(({ outcome }) => outcome === "refused")?.["reason"];
 
 /** As a container reaches it: in the guest's network. */
@@ -167,6 +184,12 @@ describe("a guest with initdata", () => {
     expect(JSON.parse(await http("/info"))).toMatchObject({ tee: "sample", feature: "resource" });
   });
 
+  it("says to the host how its components are, and nothing of what they hold", async () => {
+    for (const component of ["attestation-agent", "confidential-data-hub", "api-server-rest"]) {
+      expect(await componentFigures(component), component).toEqual([1, 0, 0]);
+    }
+  });
+
   it("answers nacre aa", async () => {
     const nacre = new NacreCommand(stateRoot);
     const { status, stdout } = await nacre.run(["aa", "get-token", "--claims", "--guest", guest.id]);
@@ -198,6 +221,7 @@ describe("a guest with initdata", () => {
       crash();
       await changed(guest.logFile, () => ready() > before);
       if (crashes === 1) expect(await resource("kbs:///guest/key/one")).toBe(SECRET);
+      expect(await componentFigures("attestation-agent")).toEqual([1, crashes, crashes]);
     }
     const { logFile, ended } = guest;
     const said = changed(logFile, () => readFileSync(logFile, "utf8").includes("expected fewer than 5 crashes"));

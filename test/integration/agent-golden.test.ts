@@ -28,6 +28,7 @@ interface Row {
   readonly pending?: boolean;
   readonly connection?: string;
   readonly volatile?: string;
+  readonly reply_metric_families?: readonly string[];
   readonly environment?: boolean;
   readonly note?: string;
 }
@@ -151,6 +152,7 @@ function comparable(row: Row, reply: unknown): unknown {
     if (details.mem_block_size_bytes !== undefined) details.mem_block_size_bytes = "present";
     return details;
   }
+  if (row.method === "GetMetrics") return "families";
   if (row.id === "run/exec-nocaps-out") return "shape only";
   if (row.section === "net") return withoutLinkLocal(reply);
   return reply;
@@ -191,6 +193,16 @@ function withoutOwnCauses(ours: Record<string, unknown>, row: Row): Record<strin
       `${recordedText.slice(0, -1)}\\n\\nCaused by:\\n`
     : `${recordedText}\n\nCaused by:\n`;
   return typeof message === "string" && message.startsWith(starts) ? { ...ours, message: row.message } : ours;
+}
+
+/** Which figures there are: their values and labels are the machine's. No component runs here. */
+function metricFamilies(row: Row, reply: RawReply): void {
+  if (row.reply_metric_families === undefined || reply.kind !== "reply") return;
+  const { metrics } = AgentService.methods.GetMetrics.decodeResponse(reply.payload);
+  const families = [...metrics.matchAll(/^# TYPE (\S+ \S+)$/gmu)].map(([, family]) => family);
+  // A machine may have no disks, or none that is written to.
+  const there = (family: string): boolean => !/filesystem|diskstat/u.test(family) || families.includes(family);
+  expect(families).toEqual(row.reply_metric_families.filter(there));
 }
 
 function recorded(row: Row): Record<string, unknown> {
@@ -238,6 +250,7 @@ for (const [section, own] of Map.groupBy(rows.filter(relevant), ({ section }) =>
           if (early !== undefined) answers.set(id, send(client, early));
         }
         const answer = answers.get(row.id) ?? send(client, row);
+        metricFamilies(row, await answer);
         const ours = withoutOwnCauses(shown(row, await answer), row);
         if (difference === undefined) expect(ours).toEqual(recorded(row));
         else {

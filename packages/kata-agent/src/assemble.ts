@@ -11,7 +11,9 @@ import { FileCopier } from "./copy-file.ts";
 import { ContainerCreator } from "./create-container.ts";
 import { PolicyGate } from "./gate.ts";
 import { CDH_SOCKET } from "./launch/component.ts";
+import type { ComponentState } from "./launch/supervise.ts";
 import type { Logger } from "./log.ts";
+import { AgentMetrics } from "./metrics/metrics.ts";
 import { GuestNetwork } from "./network/guest-network.ts";
 import { OomEvents } from "./oom-events.ts";
 import { CONTAINER_STATE, RUNTIME_STATE, SHARED_ROOT, STATE_ROOT } from "./paths.ts";
@@ -30,11 +32,14 @@ export interface AssembleOptions {
   readonly reaper: Reaper;
   readonly log: Logger;
   readonly tracer: Tracer;
+  /** How the guest components are. */
+  readonly components: () => ReadonlyMap<string, Readonly<ComponentState>>;
   readonly shutdown: () => void;
 }
 
 /** Puts the agent together: every part gets what it needs here and nowhere else. */
-export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdown }: AssembleOptions): AgentParts {
+export function assemble(options: AssembleOptions): AgentParts {
+  const { config, policy, syscalls, reaper, log, tracer, components, shutdown } = options;
   const hub = new DataHubClient({ address: `unix://${CDH_SOCKET}`, pullTimeoutMs: config.imagePullTimeoutMs });
   const gate = new PolicyGate(policy, log.child("policy"));
   const pull = new ImageGuestPullDriver(syscalls, hub, (pulled, signal) => gate.requireImage(pulled, signal));
@@ -83,6 +88,7 @@ export function assemble({ config, policy, syscalls, reaper, log, tracer, shutdo
       log: log.child("network"),
       hotplugTimeoutMs: config.hotplugTimeoutMs,
     }),
+    metrics: new AgentMetrics(components),
     syscalls,
     log,
     shutdown,

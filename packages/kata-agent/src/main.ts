@@ -91,7 +91,8 @@ async function main(): Promise<void> {
   const ended = Promise.withResolvers<void>();
   // Whoever started the agent may end it, too: components and the socket must not stay behind.
   process.once("SIGTERM", () => ended.resolve());
-  const parts = assemble({ config, policy, syscalls, reaper, log, tracer, shutdown: ended.resolve });
+  const components = (): Supervisor["states"] => supervisor.states;
+  const parts = assemble({ config, policy, syscalls, reaper, log, tracer, components, shutdown: ended.resolve });
   const server = new TtrpcServer({
     onError: (error, method) => log.error("handler failed", { method, error: describeError(error) }),
   })

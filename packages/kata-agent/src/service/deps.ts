@@ -6,6 +6,7 @@ import type { FileCopier } from "../copy-file.ts";
 import type { ContainerCreator } from "../create-container.ts";
 import type { PolicyGate } from "../gate.ts";
 import type { Logger } from "../log.ts";
+import type { AgentMetrics } from "../metrics/metrics.ts";
 import type { GuestNetwork } from "../network/guest-network.ts";
 import type { OomEvents } from "../oom-events.ts";
 import type { Sandbox } from "../sandbox.ts";
@@ -22,6 +23,7 @@ export interface AgentParts {
   readonly copier: FileCopier;
   readonly oomEvents: OomEvents;
   readonly network: GuestNetwork;
+  readonly metrics: Pick<AgentMetrics, "text">;
   readonly syscalls: Syscalls;
   readonly log: Logger;
   /** Called once the sandbox is destroyed: the reply is on its way, then the server stops and the agent exits. */

@@ -17,6 +17,7 @@ type Names =
   | "CopyFile"
   | "GetOOMEvent"
   | "GetDiagnosticData"
+  | "GetMetrics"
   | "RemoveStaleVirtiofsShareMounts";
 
 /** Time that each container has to end when the sandbox is destroyed, in milliseconds; SIGKILL needs none of it. */
@@ -24,7 +25,7 @@ const DESTROY_TIMEOUT_MS = 10_000;
 
 /** Calls on the sandbox and the guest (section 1.3). */
 export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeof AgentService>, Names>> {
-  const { containers, copier, creator, log, oomEvents, policy, sandbox, storages, syscalls } = parts;
+  const { containers, copier, creator, log, metrics, oomEvents, policy, sandbox, storages, syscalls } = parts;
   const destroy = async (): Promise<void> => {
     // What is being made would lose its folders half-way, and the sandbox find them changing.
     await creator.close();
@@ -79,6 +80,8 @@ export function sandboxHandlers(parts: AgentParts): Required<Pick<Handlers<typeo
     GetDiagnosticData: async ({ log_type, container_id }) => ({
       data: await creator.diagnosticData(log_type, container_id),
     }),
+
+    GetMetrics: async () => ({ metrics: await metrics.text() }),
 
     async RemoveStaleVirtiofsShareMounts() {
       // Looking at a mount whose share is gone makes the kernel drop it; what it says is of no interest.

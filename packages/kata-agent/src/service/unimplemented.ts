@@ -8,7 +8,6 @@ export const UNIMPLEMENTED_METHODS: ReadonlyArray<keyof typeof AgentService.meth
   "AddSwap",
   "AddSwapPath",
   "GetIPTables",
-  "GetMetrics",
   "GetVolumeStats",
   "MemAgentCompactSet",
   "MemAgentMemcgSet",

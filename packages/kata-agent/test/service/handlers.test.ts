@@ -65,6 +65,15 @@ describe("the method table", () => {
   });
 });
 
+describe("GetMetrics", () => {
+  it("answers the text, and only once the policy allows it", async () => {
+    const metrics = { text: () => Promise.resolve("kata_agent_scrape_count 1\n") };
+    const { GetMetrics } = AgentService.methods;
+    expect(await client(all, { metrics }).call(GetMetrics, {})).toEqual({ metrics: "kata_agent_scrape_count 1\n" });
+    await expect(client(none, { metrics }).call(GetMetrics, {})).rejects.toMatchObject({ code: 7 });
+  });
+});
+
 describe("handlerName", () => {
   it.each([
     ["ResizeVolume", "resize_volume"],
