@@ -133,10 +133,13 @@ const INEFFECTIVE: readonly (readonly string[])[] = [
   ["attestation_service", "rvps_config", "storage"],
   ["attestation_service", "rvps_config", "extractors"],
   ["storage_backend", "backends", "postgres", "table"],
-  ["attestation_service", "verifier_config", "dcap_verifier"],
-  ["attestation_service", "verifier_config", "nvidia_verifier"],
-  ["attestation_service", "verifier_config", "nvidia_dpu_verifier"],
 ];
+/** Verifiers that upstream's files set up and that are not here, with the evidence that they would be for. */
+const ABSENT_VERIFIERS: Readonly<Record<string, string>> = {
+  dcap_verifier: "tdx and sgx",
+  nvidia_verifier: "nvidia",
+  nvidia_dpu_verifier: "nvidia-dpu",
+};
 const MEGABYTE = 1024 * 1024;
 const KDS = "https://kdsintf.amd.com";
 const LOCAL_FS = "/opt/confidential-containers/storage/local_fs";
@@ -338,7 +341,12 @@ function attestationConfig(section: Section): AttestationConfig {
   rvps.only("type", "extractors", "storage_type", "storage", "address", "tls_mode", "ca_cert_path");
   const remote = rvps.choice("type", ["BuiltIn", "GrpcRemote"]) === "GrpcRemote";
   const verifiers = section.section("verifier_config");
-  verifiers.only("snp_verifier", "dcap_verifier", "nvidia_verifier", "tpm_verifier", "nvidia_dpu_verifier");
+  verifiers.only("snp_verifier", "tpm_verifier", ...Object.keys(ABSENT_VERIFIERS));
+  for (const [name, tees] of Object.entries(ABSENT_VERIFIERS)) {
+    // Whoever says where its collateral comes from counts on it.
+    if (verifiers.fields[name] !== undefined)
+      throw verifiers.bad(name, `no such member, because evidence of ${tees} is not verified here but refused`);
+  }
   return {
     minutes: broker.number("duration_min"),
     issuer: broker.optional("issuer_name"),

@@ -92,11 +92,10 @@ describe("a configuration file", () => {
     const text = `${KBS.replace('type = "BuiltIn"', 'type = "BuiltIn"\nstorage_type = "LocalJson"').replace(
       "payload_request_size = 4",
       "worker_count = 4",
-    )}\n[attestation_service.verifier_config.dcap_verifier]\ncollateral_service = "https://pcs.example/"\n`;
+    )}\n`;
     expect(parseConfig(text, "toml").ineffective).toEqual([
       "http_server.worker_count",
       "attestation_service.rvps_config.storage_type",
-      "attestation_service.verifier_config.dcap_verifier",
     ]);
   });
 
@@ -113,6 +112,10 @@ describe("a configuration file", () => {
     [KBS.replace("^/kbs/.+$", "/kbs/.+"), "allowed_endpoints: expected an expression from ^/kbs to $"],
     [KBS.replace("^/kbs/.+$", "^/kbs/(.+$"), "expected a regular expression"],
     ["[admin", "expected TOML"],
+    ...["dcap_verifier", "nvidia_verifier", "nvidia_dpu_verifier"].map((name) => [
+      `${KBS}\n[attestation_service.verifier_config.${name}]\n`,
+      `verifier_config.${name}: expected no such member, because evidence of`,
+    ]),
   ])("%j is refused", (text, message) => {
     expect(() => parseConfig(text, "toml")).toThrow(message);
   });
