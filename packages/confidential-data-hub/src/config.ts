@@ -2,6 +2,7 @@ import { LOG_LEVELS, type LogLevel, parseKernelCommandLine } from "@nacre/protoc
 import type { ProxySettings } from "@nacre/image-puller";
 import { parseRegistryConfig, type RegistryConfig } from "oci-client";
 import { ConfigError } from "./error.ts";
+import { type Credential, mergeCredentials, parseCredentials } from "./resource/credentials.ts";
 
 /** Where clients expect the hub (guest-components, section "socket" of its example configuration). */
 export const DEFAULT_SOCKET = "unix:///run/confidential-containers/cdh.sock";
@@ -38,6 +39,10 @@ export interface HubConfig {
   readonly agentSocket: string;
   readonly kbc?: KbcSettings;
   readonly logLevel: LogLevel;
+  /** Resources that are in files before anybody is served. */
+  readonly credentials: readonly Credential[];
+  /** Whether sealed secrets are taken whoever signed them. */
+  readonly skipSecretVerification: boolean;
   readonly image: ImageSettings;
 }
 
@@ -66,10 +71,8 @@ export function parseConfig(root: unknown): HubConfig {
     "credentials",
     "skip_sealed_secret_verification",
   ]);
-  const credentials = file["credentials"] ?? [];
-  if (!Array.isArray(credentials) || credentials.length > 0) {
-    throw new ConfigError("[[credentials]]: this hub does not fetch resources");
-  }
+  const skip = file["skip_sealed_secret_verification"] ?? false;
+  if (typeof skip !== "boolean") throw new ConfigError("skip_sealed_secret_verification is not true or false");
   const log = table("[log]", file["log"] ?? {}, ["level"]);
   const level = text("log.level", log["level"]) ?? "info";
   if (!(LOG_LEVELS as readonly string[]).includes(level)) {
@@ -81,6 +84,8 @@ export function parseConfig(root: unknown): HubConfig {
     agentSocket: text("aa.aa_socket", agent["aa_socket"]) ?? DEFAULT_AGENT_SOCKET,
     ...(file["kbc"] === undefined ? {} : { kbc: parseKbc(file["kbc"]) }),
     logLevel: level as LogLevel,
+    credentials: mergeCredentials(parseCredentials(file["credentials"] ?? []), []),
+    skipSecretVerification: skip,
     image: parseImage(file["image"] ?? {}),
   };
 }
@@ -98,17 +103,22 @@ export function configFromKernel(commandLine: string): HubConfig {
   const credentials = kernel.last("agent.image_registry_auth");
   const proxy = ["https_proxy", "http_proxy", "no_proxy"].map((key) => [key, kernel.last(`agent.${key}`)] as const);
   const given = proxy.filter(([, value]) => value !== undefined && value !== "");
-  const [name, url, ...more] = kernel.last("agent.aa_kbc_params")?.split("::") ?? [];
-  if (name !== undefined && (url === undefined || more.length > 0)) {
-    throw new ConfigError("agent.aa_kbc_params is not NAME::URL");
-  }
-  return parseConfig({
-    ...(name === undefined ? {} : { kbc: { name, url } }),
+  const params = kernel.last("agent.aa_kbc_params");
+  const config = parseConfig({
     image: {
       ...(credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials }),
       ...(given.length === 0 ? {} : { image_pull_proxy: Object.fromEntries(given) }),
     },
   });
+  if (params === undefined) return config;
+  return { ...config, kbc: kbcFromParams("agent.aa_kbc_params", params, undefined) };
+}
+
+/** `[kbc]` in a text, `NAME::URL`, as the kernel parameter and the environment have it. @throws ConfigError */
+export function kbcFromParams(what: string, params: string, cert: string | undefined): KbcSettings {
+  const [name, url, ...more] = params.split("::");
+  if (url === undefined || more.length > 0) throw new ConfigError(`${what} is not NAME::URL`);
+  return parseKbc({ name, url, ...(cert === undefined ? {} : { kbs_cert: cert }) });
 }
 
 /** The path of a `file://` URI or a bare absolute path. @throws ConfigError for any other scheme. */

@@ -4,11 +4,13 @@ export class ConfigError extends Error {
 }
 
 /**
- * What a call needs and does not have: a configuration (`config`), a connection to the attestation agent (`agent`), or
- * what that was to give (`attestation`).
+ * Why a call failed: no connection to the attestation agent (`agent`), or nothing from it (`attestation`); no
+ * configuration for it (`config`); somebody refused it (`denied`), has none (`missing`) or was not reached
+ * (`unreachable`); what was asked, or what was found, is not what it should be (`malformed`).
  */
-export type HubErrorCode = "agent" | "attestation" | "config";
+export type HubErrorCode = "agent" | "attestation" | "config" | "denied" | "malformed" | "missing" | "unreachable";
 
+/** Messages hold nothing of secrets, and nothing of what was decrypted or parsed. */
 export class HubError extends Error {
   override readonly name = "HubError";
   readonly code: HubErrorCode;

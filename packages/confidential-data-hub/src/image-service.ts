@@ -1,6 +1,8 @@
-import { type ComponentLog, Code, type ImagePullService, type Tracer } from "@nacre/protocols";
+import type { ComponentLog, ImagePullService, Tracer } from "@nacre/protocols";
 import type { PulledImage } from "@nacre/image-puller";
-import { type Handlers, messageWithCauses, RpcError } from "@nacre/ttrpc";
+import { type Handlers, messageWithCauses } from "@nacre/ttrpc";
+
+import { ERROR_MARK, failure } from "./answer.ts";
 
 /** What the service needs of a puller. */
 export interface Puller {
@@ -44,9 +46,7 @@ export function imageService(
         };
       } catch (error) {
         // The prefix and the phrases of the puller's message are what callers match on; causes follow them.
-        const message = `[CDH] [ERROR]: Image Pull error: ${pullMessage(error)}`;
-        log("error", message);
-        throw new RpcError(Code.INTERNAL, message);
+        throw failure(log, `${ERROR_MARK}Image Pull error: ${pullMessage(error)}`, error);
       } finally {
         pulled?.();
       }

@@ -5,17 +5,22 @@ import {
   GetResourceService,
   ImagePullService,
   parseKernelCommandLine,
+  SecureMountService,
   Tracer,
   traceWanted,
 } from "@nacre/protocols";
-import { messageWithCauses, TtrpcServer } from "@nacre/ttrpc";
-import { listen, parseAddress } from "@nacre/vsock";
+import { messageWithCauses } from "@nacre/ttrpc";
+import { type GrpcMethod, type GrpcServer, parseAddress, serveRpc } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
+import { FLAVOUR } from "./flavour.ts";
 import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
 import { parseOptions } from "./options.ts";
+import { writeCredentials } from "./resource/credentials.ts";
 import { openResources } from "./resource/open-resources.ts";
 import { resourceService } from "./resource/resource-service.ts";
+import { secureMountService } from "./secure-mount-service.ts";
+import { HubServices } from "./services.ts";
 import { VERSION } from "./version.ts";
 
 /** The unpack thread's entry: beside the bundle in the guest, in its package otherwise. */
@@ -23,8 +28,20 @@ const workerUrl: URL = import.meta.url.endsWith(".mjs")
   ? new URL("./unpack-worker.mjs", import.meta.url)
   : new URL(import.meta.resolve("@nacre/image-puller/unpack-worker"));
 
+/** What speaks gRPC: the same. */
+const grpcUrl: URL = import.meta.url.endsWith(".mjs")
+  ? new URL("./grpc-server.mjs", import.meta.url)
+  : new URL(import.meta.resolve("@nacre/vsock/grpc-server"));
+
+/** For all of them; the agent gives up on a component much earlier unless it is told otherwise. */
+const CREDENTIALS_TIMEOUT_MS = 150_000;
+
+interface GrpcModule {
+  createGrpcServer(this: void, methods: readonly GrpcMethod[]): GrpcServer;
+}
+
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2));
+  const options = parseOptions(process.argv.slice(2), FLAVOUR);
   if (options.version) {
     process.stdout.write(`confidential-data-hub ${VERSION}\n`);
     return;
@@ -42,29 +59,42 @@ async function main(): Promise<void> {
   // Not otherwise: `performance` costs memory.
   if (tracer.on) tracer.started(performance.nodeTiming.duration, performance.nodeTiming.bootstrapComplete);
 
-  const server = new TtrpcServer({
-    onError: (error, method) => log("error", `${method}: ${messageWithCauses(error)}`),
-  });
+  const resources = await openResources(config, process.env);
+  if (config.credentials.length > 0) {
+    // Before the socket: who is served may rely on them, and one that is missing ends the start.
+    await writeCredentials(config.credentials, resources, AbortSignal.timeout(CREDENTIALS_TIMEOUT_MS));
+    log("info", `${config.credentials.length} credentials are in place`);
+  }
   const pullerLoaded = Promise.withResolvers<() => Promise<Puller>>();
-  server.addService(
-    ImagePullService,
-    imageService(async () => (await pullerLoaded.promise)(), log, tracer),
-  );
-  server.addService(GetResourceService, resourceService(openResources(config, process.env), log));
+  const services = new HubServices((error, method) => log("error", `${method}: ${messageWithCauses(error)}`))
+    .add(
+      ImagePullService,
+      imageService(async () => (await pullerLoaded.promise)(), log, tracer),
+    )
+    .add(GetResourceService, resourceService(resources, log))
+    .add(SecureMountService, secureMountService(log));
 
   const address = parseAddress(config.socket);
   if (address.scheme === "unix" && !address.path.startsWith("@")) {
     mkdirSync(dirname(address.path), { recursive: true, mode: 0o755 });
   }
   // The socket is what the agent waits for: everything must be able to answer by now.
-  const listener = await listen(address, (transport) => void server.serve(transport));
+  const serving = await serveRpc({
+    ttrpc: services.ttrpc,
+    socket: config.socket,
+    grpcAddress: options.grpcAddress === undefined ? undefined : `tcp://${options.grpcAddress}`,
+    openGrpc: async () => ((await import(grpcUrl.href)) as GrpcModule).createGrpcServer(services.grpc()),
+    onError: (error) => log("error", `gRPC: ${messageWithCauses(error)}`),
+    graceMs: 0,
+  });
   tracer.mark("listening");
-  log("info", `listening on ${listener.address}`);
+  log("info", `listening on ${serving.addresses.join(", ")}`);
 
   const end = (signal: string): void => {
     log("info", `ending on ${signal}`);
     // Pulls in flight are aborted and clean up; when they have, nothing keeps the process any more.
-    Promise.all([listener.close(), server.close({ graceMs: 0 })]).catch(fail);
+    resources.close();
+    serving.close().catch(fail);
   };
   process.once("SIGTERM", end);
   process.once("SIGINT", end);

@@ -1,14 +1,26 @@
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, describe, expect, it } from "vitest";
+
 import {
   configFromKernel,
   ConfigError,
+  CREDENTIALS_ROOT,
   DEFAULT_AGENT_SOCKET,
   DEFAULT_SOCKET,
   DEFAULT_WORK_DIR,
   parseConfig,
+  SIGNING_KEYS_ROOT,
 } from "../src/index.ts";
 import { filePath } from "../src/config.ts";
-import { parseToml } from "../src/load-config.ts";
+import { loadConfig, parseToml } from "../src/load-config.ts";
+
+const credential = (below: string): { path: string; resource_uri: string } => ({
+  path: `${CREDENTIALS_ROOT}${below}`,
+  resource_uri: "kbs:///a/b/c",
+});
 
 describe("parseConfig", () => {
   it("has defaults for everything", () => {
@@ -16,6 +28,8 @@ describe("parseConfig", () => {
       socket: DEFAULT_SOCKET,
       agentSocket: DEFAULT_AGENT_SOCKET,
       logLevel: "info",
+      credentials: [],
+      skipSecretVerification: false,
       image: { workDir: DEFAULT_WORK_DIR, concurrentDownloads: 3, extraRoots: [] },
     });
   });
@@ -23,6 +37,13 @@ describe("parseConfig", () => {
   it("reads the settings of the image section", async () => {
     const text = `
       socket = "unix:///run/x.sock"
+      skip_sealed_secret_verification = true
+      [[credentials]]
+      path = "/run/confidential-containers/cdh/kbs/kms-credential/aws/credential.json"
+      resource_uri = "kbs:///a/b/c"
+      [[credentials]]
+      path = "/run/confidential-containers/cdh/sealed-secret/signer"
+      resource_uri = "kbs:///a/b/d"
       [kbc]
       name = "cc_kbc"
       url = "https://broker.test:8080"
@@ -46,6 +67,11 @@ describe("parseConfig", () => {
       agentSocket: "unix:///run/aa.sock",
       kbc: { name: "cc_kbc", url: "https://broker.test:8080", cert: "PEM of a broker" },
       logLevel: "debug",
+      skipSecretVerification: true,
+      credentials: [
+        { path: "/run/confidential-containers/cdh/kbs/kms-credential/aws/credential.json", uri: "kbs:///a/b/c" },
+        { path: "/run/confidential-containers/cdh/sealed-secret/signer", uri: "kbs:///a/b/d" },
+      ],
       image: {
         workDir: "/w",
         concurrentDownloads: 7,
@@ -82,7 +108,17 @@ describe("parseConfig", () => {
     [{ image: { authenticated_registry_credentials_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
     [{ image: { registry_configuration_uri: "kbs:///a/b/c" } }, "expected file:///PATH"],
     [{ image: { registry_config: { registry: [{}] } } }, "needs a prefix or a location"],
-    [{ credentials: [{ path: "/run/x", resource_uri: "kbs:///a/b/c" }] }, "does not fetch resources"],
+    [{ skip_sealed_secret_verification: "true" }, "is not true or false"],
+    [{ credentials: {} }, "expected at most 64 tables"],
+    [{ credentials: [{ path: "/run/x", resource_uri: "kbs:///a/b/c" }] }, "expected a path below /run/confidential"],
+    [{ credentials: [credential("/x/../../y")] }, "without . and .."],
+    [{ credentials: [credential("-evil/x")] }, "expected a path below"],
+    [{ credentials: [credential("/./x")] }, "without . and .."],
+    [{ credentials: [credential("/x/")] }, "without . and .."],
+    [{ credentials: [credential("/x"), credential("/x")] }, "kbs/x is named twice"],
+    [{ credentials: [{ ...credential("/x"), resource_uri: "http://x/y" }] }, "expected a resource's name"],
+    [{ credentials: [{ ...credential("/x"), mode: 1 }] }, "credentials[0] has the unknown key mode"],
+    [{ credentials: [{ path: CREDENTIALS_ROOT }] }, "expected path and resource_uri"],
   ])("refuses %j", (value, why) => {
     expect(() => parseConfig(value)).toThrow(why);
   });
@@ -127,6 +163,52 @@ describe("configFromKernel", () => {
   ])("refuses %s", (line, why) => {
     expect(() => configFromKernel(line)).toThrow(why);
     expect(() => configFromKernel(line)).toThrow(ConfigError);
+  });
+});
+
+describe("loadConfig", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nacre-hub-config-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const kernel = (text: string): { defaultPath: string; kernelCommandLine: string } => ({
+    defaultPath: join(folder, "none"),
+    kernelCommandLine: write("cmdline", text),
+  });
+
+  it("adds what the kernel's line says of credentials, which never verify secrets", async () => {
+    const option = write("a.toml", '[kbc]\nname = "offline_fs_kbc"\n');
+    const load = (line: string) => loadConfig({ option, env: {}, ...kernel(line) });
+    const resources = `cdh.kbs_resources=kbs:///a/b/c::${CREDENTIALS_ROOT}/x,kbs:///a/b/d::${CREDENTIALS_ROOT}/y`;
+    expect((await load(resources)).credentials).toEqual([
+      { path: `${CREDENTIALS_ROOT}/x`, uri: "kbs:///a/b/c" },
+      { path: `${CREDENTIALS_ROOT}/y`, uri: "kbs:///a/b/d" },
+    ]);
+    for (const bad of ["kbs:///a/b/c", `kbs:///a/b/c::${SIGNING_KEYS_ROOT}/k`, "kbs:///a/b/c::/etc/x", "a::b::c"]) {
+      await expect(load(`cdh.kbs_resources=${bad}`)).rejects.toThrow("cdh.kbs_resources: expected");
+    }
+  });
+
+  it("lets the environment count before the file", async () => {
+    const option = write("b.json", JSON.stringify({ kbc: { name: "cc_kbc", url: "http://a.test", kbs_cert: "A" } }));
+    const load = (env: Record<string, string>) => loadConfig({ option, env, ...kernel("") });
+    expect(await load({})).toMatchObject({ kbc: { url: "http://a.test", cert: "A" }, skipSecretVerification: false });
+    expect(
+      await load({
+        AA_KBC_PARAMS: "cc_kbc::http://b.test",
+        AA_SOCKET: "unix:///aa",
+        KBS_CERT: "B",
+        SKIP_SEALED_SECRET_VERIFICATION: "true",
+      }),
+    ).toMatchObject({
+      kbc: { name: "cc_kbc", url: "http://b.test", cert: "B" },
+      agentSocket: "unix:///aa",
+      skipSecretVerification: true,
+    });
+    await expect(load({ AA_KBC_PARAMS: "cc_kbc" })).rejects.toThrow("AA_KBC_PARAMS is not NAME::URL");
+    await expect(loadConfig({ option: write("c.json", "{"), env: {}, ...kernel("") })).rejects.toThrow("is not JSON");
   });
 });
 

@@ -21,6 +21,8 @@ export interface NodeKbsHttpOptions {
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, as {@link proxiesOf} picks them. Default: none. */
   readonly proxies?: Readonly<Record<string, string>> | undefined;
   readonly timeoutMs?: number;
+  /** Connections at one time; more requests wait. Default: as many as there are requests. */
+  readonly maxConnections?: number;
 }
 
 /** A broker over Node's own client; one connection is kept for what follows. */
@@ -31,9 +33,14 @@ export class NodeKbsHttp implements KbsHttp {
 
   /** Throws KbsProtocolError `unsupported` for a pin without roots. */
   constructor(options: NodeKbsHttpOptions = {}) {
-    const { roots = [], pin = false, proxies } = options;
+    const { roots = [], pin = false, proxies, maxConnections = Infinity } = options;
     if (pin && roots.length === 0) throw new KbsProtocolError("unsupported", "broker: expected a certificate to pin");
-    const keep = { keepAlive: true, timeout: KEEP_ALIVE_MS, ...(proxies === undefined ? {} : { proxyEnv: proxies }) };
+    const keep = {
+      keepAlive: true,
+      timeout: KEEP_ALIVE_MS,
+      maxSockets: maxConnections,
+      ...(proxies === undefined ? {} : { proxyEnv: proxies }),
+    };
     this.#http = new http.Agent(keep);
     this.#https = new https.Agent({ ...keep, minVersion: "TLSv1.2", ...authorities(roots, pin) });
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;

@@ -7,7 +7,8 @@ import {
   parseResourceUri,
 } from "@nacre/kbs-protocol";
 
-import { HubError } from "../error.ts";
+import type { TokenSource } from "./agent-tokens.ts";
+import type { Resources } from "./resources.ts";
 
 /** A pull or a mount waits for it: an attestation of a machine with many devices fits into it, and then the resource. */
 export const RESOURCE_TIMEOUT_MS = 150_000;
@@ -17,32 +18,23 @@ export interface BrokerOptions {
   /** The network, loaded with the first resource. */
   readonly http: () => Promise<KbsHttp>;
   readonly clock: KbsClock;
-  /** `fresh`: made now, because the broker did not take the last one. */
-  readonly token: (fresh: boolean, signal: AbortSignal) => Promise<AgentToken>;
-}
-
-/** Where resources come from. */
-export interface Resources {
-  /**
-   * A resource by its `kbs://` name. The caller zeroes it. Rejects with HubError `agent` where there is no token to be
-   * had, KbsProtocolError, or the signal's reason.
-   */
-  get(name: string, signal: AbortSignal): Promise<Buffer>;
+  readonly tokens: TokenSource;
+  readonly close?: () => void;
 }
 
 /** Resources of the key broker, for the token that the attestation agent has of it. */
-export function brokerResources({ url, http, clock, token }: BrokerOptions): Resources {
+export function brokerResources({ url, http, clock, tokens, close = () => {} }: BrokerOptions): Resources {
   return {
     async get(name, signal) {
       const uri = parseResourceUri(name);
       const limit = AbortSignal.any([signal, AbortSignal.timeout(RESOURCE_TIMEOUT_MS)]);
-      const sessions = bearerSessions(async (fresh) => await token(fresh, limit));
+      let shown: AgentToken | undefined;
+      const sessions = bearerSessions(async (fresh) => {
+        shown = await tokens.get(fresh ? shown : undefined, limit);
+        return shown;
+      });
       return await getResource(uri, { url, http: await http(), sessions, clock, signal: limit });
     },
+    close,
   };
-}
-
-/** Stands for a broker that no configuration names. */
-export function noResources(why: string): Resources {
-  return { get: () => Promise.reject(new HubError("config", why)) };
 }

@@ -13,7 +13,7 @@ describe("openResources", () => {
       },
     };
     const kbc = { name: "cc_kbc", url: "http://broker.test" } as const;
-    const resources = openResources({ kbc, agentSocket: "unix:///nonexistent/agent.sock" }, env);
+    const resources = await openResources({ kbc, agentSocket: "unix:///nonexistent/agent.sock" }, env);
     const { signal } = new AbortController();
     await expect(resources.get("kbs:///a/b/c", signal)).rejects.toThrow("no memory for a client");
     // The client is there now; it is the agent's token that is not.

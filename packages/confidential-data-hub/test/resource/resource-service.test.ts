@@ -1,6 +1,14 @@
-import { encryptReply, formatKbsError, type KbsReply, type KbsRequest, TeeKey } from "@nacre/kbs-protocol";
-import { GetResourceService } from "@nacre/protocols";
-import { TtrpcClient, TtrpcServer, transportPair } from "@nacre/ttrpc";
+import {
+  encryptReply,
+  formatKbsError,
+  type KbsErrorVariant,
+  type KbsReply,
+  type KbsRequest,
+  REASON_DOMAIN,
+  TeeKey,
+} from "@nacre/kbs-protocol";
+import { Code, GetResourceService } from "@nacre/protocols";
+import { errorInfo, reasonOf, RpcError, TtrpcClient, TtrpcServer, transportPair } from "@nacre/ttrpc";
 import { describe, expect, it } from "vitest";
 
 import { brokerResources, HubError, noResources, resourceService, type Resources } from "../../src/index.ts";
@@ -37,9 +45,11 @@ async function broker(
   const resources = brokerResources({
     url: "https://broker.test/",
     clock,
-    token: (fresh) => {
-      tokens.push(fresh);
-      return Promise.resolve({ token: `token${tokens.length}`, key });
+    tokens: {
+      get: (stale) => {
+        tokens.push(stale !== undefined);
+        return Promise.resolve({ token: `token${tokens.length}`, key });
+      },
     },
     http: () =>
       Promise.resolve({
@@ -59,7 +69,8 @@ const gives = (key: TeeKey): KbsReply => ({
   cookies: [],
   body: encryptReply(Buffer.from(SECRET), key.publicKey),
 });
-const refuses = (variant: "PolicyDeny" | "TokenVerifierError") => (): KbsReply => ({
+const never = new AbortController().signal;
+const refuses = (variant: KbsErrorVariant) => (): KbsReply => ({
   cookies: [],
   ...formatKbsError(variant, "why it is so"),
 });
@@ -96,11 +107,43 @@ describe("GetResource", () => {
   it.each([
     [noResources("nobody is configured"), "[CDH] [ERROR]: Get Resource failed: nobody is configured"],
     [
-      { get: () => Promise.reject(new HubError("agent", "it is away", { cause: new Error("ENOENT") })) },
+      {
+        close: () => {},
+        get: () => Promise.reject(new HubError("agent", "it is away", { cause: new Error("ENOENT") })),
+      },
       "[CDH] [ERROR]: kbs client initialization failed: it is away\n\nCaused by:\n    ENOENT",
     ],
   ])("answers with upstream's sentences: %#", async (resources, message) => {
     await expect(serve(resources).get("kbs:///a/b/c")).rejects.toMatchObject({ code: 13, message });
+  });
+
+  it.each<[Resources["get"], string | undefined]>([
+    [async () => (await broker([refuses("PolicyDeny")])).resources.get("kbs:///a/b/c", never), "DENIED"],
+    [async () => (await broker([refuses("PluginInternalError")])).resources.get("kbs:///a/b/c", never), "MISSING"],
+    [() => Promise.reject(new HubError("agent", "away")), "UNREACHABLE"],
+    [() => Promise.reject(new HubError("config", "none")), "UNREACHABLE"],
+    [async () => (await broker([])).resources.get("x", never), "MALFORMED"],
+    [
+      () =>
+        Promise.reject(
+          new HubError("attestation", "no token", {
+            cause: new RpcError(Code.INTERNAL, "", { details: [errorInfo(REASON_DOMAIN, "DENIED")] }),
+          }),
+        ),
+      "DENIED",
+    ],
+    [
+      () => Promise.reject(new HubError("attestation", "x", { cause: new RpcError(Code.UNAVAILABLE, "gone") })),
+      "UNREACHABLE",
+    ],
+    [() => Promise.reject(AbortSignal.abort(new DOMException("late", "TimeoutError")).reason as Error), "UNREACHABLE"],
+    [() => Promise.reject(new Error("something else")), undefined],
+  ])("tells programs why: %#", async (get, reason) => {
+    const error = await serve({ get, close: () => {} })
+      .get("kbs:///a/b/c")
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: Code.INTERNAL });
+    expect(reasonOf(error, REASON_DOMAIN)).toBe(reason);
   });
 
   it("asks nobody for what is no resource's name", async () => {
@@ -120,10 +163,12 @@ describe("GetResource", () => {
       url: "https://broker.test",
       clock,
       http: () => Promise.resolve({ send: () => Promise.reject(new Error("not reached")) }),
-      token: async (_fresh, signal) => {
-        started.resolve();
-        signal.addEventListener("abort", () => ended.resolve(signal.reason));
-        return await new Promise<never>(() => undefined);
+      tokens: {
+        get: async (_stale, signal) => {
+          started.resolve();
+          signal.addEventListener("abort", () => ended.resolve(signal.reason));
+          return await new Promise<never>(() => undefined);
+        },
       },
     });
     const caller = new AbortController();
