@@ -218,7 +218,7 @@ if (folder !== undefined) {
         return { architecture: 9, uuid: "GPU-0", report, certificates };
       },
     };
-    const [attester] = detectDevices(ports({}, { gpus }), false);
+    const [attester] = detectDevices(ports({}, { gpus }), {});
     const evidence = await evidenceOf(attester as Attester, reportData);
     expect(asked).toEqual([report.toString("hex", 4, 36)]);
     expect(asked[0]).toMatch(/^931d8dd0/u);

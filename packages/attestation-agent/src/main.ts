@@ -52,8 +52,9 @@ async function main(): Promise<void> {
   for (const key of unknownKeys) log("warn", `configuration: ${key} is unknown and says nothing`);
 
   const platform = systemPlatform(env);
-  const attester = await detectAttester(platform, fallbacks(), pinnedTee());
-  const devices = detectDevices(platform, FLAVOUR !== "strict");
+  const allowed = fallbacks();
+  const attester = await detectAttester(platform, allowed, pinnedTee());
+  const devices = detectDevices(platform, allowed);
   log("info", `TEE ${attester.tee}, devices: ${devices.map(({ tee }) => tee).join(", ") || "none"}`);
   if (attester.tee === "sample") log("warn", "no TEE platform detected: evidence proves nothing");
   if (attester.tee === "tpm") log("warn", "nothing binds this TPM to a TEE");

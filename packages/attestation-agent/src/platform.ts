@@ -1,4 +1,11 @@
-import { azureMetadata, type DetectPorts, type Fallbacks, sampleAttester, systemDevices } from "@nacre/attesters";
+import {
+  azureMetadata,
+  type DetectPorts,
+  type Fallbacks,
+  sampleAttester,
+  sampleDeviceAttester,
+  systemDevices,
+} from "@nacre/attesters";
 import { nscqSwitches } from "@nacre/kata-sys-util/nscq";
 import { nvmlGpus } from "@nacre/kata-sys-util/nvml";
 
@@ -23,6 +30,6 @@ export function systemPlatform(env: Readonly<Record<string, string | undefined>>
 /** What this flavour may fall back to: the strict one to nothing, and it does not even have the code. */
 export function fallbacks(): Fallbacks {
   return typeof NACRE_FLAVOUR === "undefined" || NACRE_FLAVOUR !== "strict"
-    ? { sample: sampleAttester, tpm: true }
+    ? { sample: sampleAttester, sampleDevice: sampleDeviceAttester, tpm: true }
     : { tpm: false };
 }

@@ -8,7 +8,6 @@ import type { Devices } from "./devices.ts";
 import { AttesterError } from "./error.ts";
 import type { EventLogReader } from "./event-log.ts";
 import { type Gpus, nvidiaAttester, type Switches } from "./nvidia.ts";
-import { sampleDeviceAttester } from "./sample.ts";
 import { detectSgx, sgxAttester } from "./sgx.ts";
 import { detectSnp, snpAttester } from "./snp/attester.ts";
 import { detectTdx, tdxAttester } from "./tdx/attester.ts";
@@ -27,6 +26,8 @@ export interface DetectPorts {
 export interface Fallbacks {
   /** Evidence of nothing. */
   readonly sample?: () => Attester;
+  /** The same as a device, where the environment asks for it. */
+  readonly sampleDevice?: () => DeviceAttester;
   /** A TPM that no hardware vouches for. */
   readonly tpm: boolean;
 }
@@ -63,6 +64,7 @@ const TPM: Platform = {
  * refused, so that a host cannot choose a weaker one by taking a device away. Rejects with AttesterError `unsupported`.
  */
 export async function detectAttester(ports: DetectPorts, fallbacks: Fallbacks, pinned?: Tee): Promise<Attester> {
+  if (pinned !== undefined && UNSUPPORTED[pinned] !== undefined) throw unsupported(pinned);
   if (pinned === "sample" && fallbacks.sample !== undefined) return fallbacks.sample();
   const candidates = [...PLATFORMS, ...(fallbacks.tpm ? [TPM] : [])];
   for (const platform of candidates) {
@@ -74,15 +76,15 @@ export async function detectAttester(ports: DetectPorts, fallbacks: Fallbacks, p
   throw new AttesterError("unsupported", `no TEE: expected ${wanted}, got none`);
 }
 
-/** What is attached to it, all that answer. */
+/** What is attached to it, all that answer. Throws AttesterError `unsupported`. */
 export function detectDevices(
   { gpus, switches, env, devices }: DetectPorts,
-  sample: boolean,
+  { sampleDevice }: Pick<Fallbacks, "sampleDevice">,
 ): readonly DeviceAttester[] {
   if (devices.exists("/dev/mkfd")) throw unsupported("hygondcu");
   return [
     ...(gpus.confidential() > 0 || switches.trusted().length > 0 ? [nvidiaAttester(gpus, switches)] : []),
-    ...(sample && env["ENABLE_SAMPLE_DEVICE"] !== undefined ? [sampleDeviceAttester()] : []),
+    ...(sampleDevice !== undefined && env["ENABLE_SAMPLE_DEVICE"] !== undefined ? [sampleDevice()] : []),
   ];
 }
 
@@ -105,7 +107,14 @@ function foreign(tee: Tee, device: string): Platform {
   };
 }
 
+/** Why evidence of these cannot be made here. */
+const UNSUPPORTED: Readonly<Partial<Record<Tee, string>>> = {
+  se: "its evidence needs IBM's library",
+  csv: "its evidence needs SM2, which Node does not have",
+  hygondcu: "its evidence needs SM2, which Node does not have",
+  "nvidia-dpu": "upstream's agent makes no evidence of it, either",
+};
+
 function unsupported(tee: Tee): AttesterError {
-  const why = tee === "se" ? "its evidence needs IBM's library" : "its evidence needs SM2, which Node does not have";
-  return new AttesterError("unsupported", `${tee} is unsupported: ${why}`);
+  return new AttesterError("unsupported", `${tee} is unsupported: ${UNSUPPORTED[tee] ?? "no evidence of it is made"}`);
 }

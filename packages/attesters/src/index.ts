@@ -5,7 +5,7 @@ export type { CommandDevice, Devices, Pointer } from "./devices.ts";
 export { AttesterError, type AttesterErrorCode } from "./error.ts";
 export type { EventLogReader } from "./event-log.ts";
 export { type GpuReport, type Gpus, nvidiaAttester, type Switches, type SwitchReport } from "./nvidia.ts";
-export { sampleAttester } from "./sample.ts";
+export { sampleAttester, sampleDeviceAttester } from "./sample.ts";
 export { parseCertificates } from "./snp/certificates.ts";
 export { formatSnpReport, parseSnpReport, SNP_REPORT } from "./snp/report.ts";
 export { systemDevices } from "./system-devices.ts";

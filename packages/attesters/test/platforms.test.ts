@@ -14,6 +14,7 @@ import {
   parseSnpReport,
   formatSnpReport,
   sampleAttester,
+  sampleDeviceAttester,
   tdxRegister,
 } from "../src/index.ts";
 import { FakeDevices, type FakeOptions } from "./fake-devices.ts";
@@ -45,7 +46,7 @@ function ports(options: FakeOptions = {}, more: Partial<DetectPorts> = {}): Dete
   };
 }
 
-const anything = { sample: sampleAttester, tpm: true };
+const anything = { sample: sampleAttester, sampleDevice: sampleDeviceAttester, tpm: true };
 const json = async (attester: Pick<Attester, "evidence">, data: Uint8Array): Promise<unknown> =>
   JSON.parse(await attester.evidence(data));
 
@@ -115,13 +116,24 @@ describe("detection", () => {
     );
   });
 
+  it.each(["se", "csv", "hygondcu", "nvidia-dpu"] as const)(
+    "says of %s that it is unsupported, where an image pins it",
+    async (tee) => {
+      const tdx = ports({ tsm: TSM_TDX });
+      await expect(detectAttester(tdx, anything, tee)).rejects.toMatchObject({
+        code: "unsupported",
+        message: expect.stringContaining(`${tee} is unsupported: `) as string,
+      });
+    },
+  );
+
   it("finds devices", async () => {
     const env = { ENABLE_SAMPLE_DEVICE: "" };
-    expect(detectDevices(ports(), true)).toEqual([]);
-    const [device] = detectDevices(ports({}, { env }), true);
+    expect(detectDevices(ports(), anything)).toEqual([]);
+    const [device] = detectDevices(ports({}, { env }), anything);
     expect(await json(device as Attester, DATA)).toEqual({ report_data: DATA.toString("base64"), svn: "2" });
-    expect(detectDevices(ports({}, { env }), false)).toEqual([]);
-    expect(() => detectDevices(ports({ files: { "/dev/mkfd": "" } }), true)).toThrow("hygondcu is unsupported");
+    expect(detectDevices(ports({}, { env }), {})).toEqual([]);
+    expect(() => detectDevices(ports({ files: { "/dev/mkfd": "" } }), {})).toThrow("hygondcu is unsupported");
   });
 });
 
@@ -302,7 +314,7 @@ describe("nvidia", () => {
   });
 
   it("asks each GPU with what report data begins with", async () => {
-    const [attester] = detectDevices(ports({}, { gpus: gpus(9) }), false);
+    const [attester] = detectDevices(ports({}, { gpus: gpus(9) }), {});
     expect(await json(attester as Attester, DATA)).toEqual({
       device_evidence_list: [0, 1].map((index) => ({
         arch: "HOPPER",
@@ -311,7 +323,7 @@ describe("nvidia", () => {
         certificate: Buffer.from("PEM").toString("base64"),
       })),
     });
-    const [other] = detectDevices(ports({}, { gpus: gpus(10) }), false);
+    const [other] = detectDevices(ports({}, { gpus: gpus(10) }), {});
     expect(await other?.evidence(Buffer.from("short"))).toContain("BLACKWELL");
   });
 
@@ -331,18 +343,18 @@ describe("nvidia", () => {
       evidence: Buffer.concat([Buffer.from("SWX-1"), DATA.subarray(0, 32)]).toString("base64"),
       certificate: Buffer.from("chain").toString("base64"),
     };
-    const [alone] = detectDevices(ports({}, { switches: switches(2) }), false);
+    const [alone] = detectDevices(ports({}, { switches: switches(2) }), {});
     expect(await json(alone as Attester, DATA)).toEqual({ device_evidence_list: [one] });
-    const [both] = detectDevices(ports({}, { gpus: gpus(9), switches: switches(2) }), false);
+    const [both] = detectDevices(ports({}, { gpus: gpus(9), switches: switches(2) }), {});
     expect(await json(both as Attester, DATA)).toMatchObject({
       device_evidence_list: [{ arch: "HOPPER" }, { arch: "HOPPER" }, one],
     });
   });
 
   it("knows no other kinds", () => {
-    const [attester] = detectDevices(ports({}, { gpus: gpus(7) }), false);
+    const [attester] = detectDevices(ports({}, { gpus: gpus(7) }), {});
     expect(() => attester?.evidence(DATA)).toThrow("expected Hopper or Blackwell, got 7");
-    const [other] = detectDevices(ports({}, { switches: switches(1) }), false);
+    const [other] = detectDevices(ports({}, { switches: switches(1) }), {});
     expect(() => other?.evidence(DATA)).toThrow("switch SWX-1: expected LS10, got 1");
   });
 });
