@@ -1,5 +1,7 @@
 import { join } from "node:path";
 
+import { SIMULATED_GUEST } from "../packages/kata-sys-util/src/simulated-guest.ts";
+
 import type { Arch } from "./arch.ts";
 import { bundlesOf, DEFAULT_POLICY, type Flavour } from "./flavour.ts";
 import { koffiModule } from "./npm-package.ts";
@@ -79,6 +81,7 @@ export interface ManifestOptions {
  */
 export const manifest = (options: ManifestOptions): readonly Entry[] => [
   ...folders(),
+  ...simulated(options),
   ...daemons(options),
   ...containers(options),
   ...extensions(options),
@@ -101,6 +104,10 @@ const folders = (): readonly Entry[] => [
   link("/lib64", "usr/lib64"),
   link("/var/run", "../run"),
 ];
+
+/** What only the tree of simulated guests has: by this the daemons know it. */
+const simulated = ({ init }: ManifestOptions): readonly Entry[] =>
+  init === "nvrc" ? [] : [directory("/usr/share"), directory("/usr/share/nacre"), text(SIMULATED_GUEST, "")];
 
 /** The one interpreter, and what it runs. */
 const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 import { type Guest, listGuests, startGuest, sweep } from "@nacre/cli";
-import { formatInitdata, InitdataKey, parseAgentToken } from "@nacre/kbs-protocol";
+import { parseAgentToken } from "@nacre/kbs-protocol";
 import { AgentService, AttestationAgentService, GetResourceService } from "@nacre/protocols";
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { chooseNetwork } from "../../packages/cli/src/guest/network.ts";
 import { type Broker, makeBroker } from "../fixtures/broker.ts";
+import { brokerInitdata } from "../fixtures/broker-initdata.ts";
 import { changed } from "../fixtures/changed.ts";
 import { guestLogged } from "../fixtures/guest-log.ts";
 import { NacreCommand } from "../fixtures/nacre-command.ts";
@@ -64,7 +65,7 @@ beforeAll(async () => {
   broker = await makeBroker(network.gateway);
   // It outlives the guest: its last lines are looked at.
   const logFile = join(stateRoot, "log");
-  guest = await startGuest({ stateRoot, network, logFile, initdata: initdata() });
+  guest = await startGuest({ stateRoot, network, logFile, initdata: brokerInitdata(broker, POLICY) });
   await broker.start();
   await broker.setResourcePolicy(ALLOWS);
   expect(await broker.post("resource/guest/key/one", SECRET)).toBe(200);
@@ -76,20 +77,6 @@ afterAll(async () => {
   await broker[Symbol.asyncDispose]();
   rmSync(stateRoot, { recursive: true });
 });
-
-function initdata(): string {
-  const pem = JSON.stringify(broker.certificate);
-  const agent = `[token_configs.kbs]\nurl = "${broker.url}"\ncert = ${pem}\npin_cert = true\n`;
-  const hub = `[kbc]\nname = "cc_kbc"\nurl = "${broker.url}"\nkbs_cert = ${pem}\n`;
-  return formatInitdata({
-    algorithm: "sha256",
-    data: new Map<string, string>([
-      [InitdataKey.POLICY, POLICY],
-      [InitdataKey.ATTESTATION_AGENT, agent],
-      [InitdataKey.DATA_HUB, hub],
-    ]),
-  });
-}
 
 async function connected<T>(path: string, use: (client: TtrpcClient) => Promise<T>): Promise<T> {
   const client = new TtrpcClient(await dial(`unix:///proc/${guest.initPid}/root${path}`));
@@ -195,6 +182,13 @@ describe("a guest with initdata", () => {
     const { status, stdout } = await nacre.run(["aa", "get-token", "--claims", "--guest", guest.id]);
     expect([status, Object.keys((JSON.parse(stdout) as { submods: object }).submods)]).toEqual([0, ["cpu0"]]);
     expect(stdout).not.toContain("PRIVATE KEY");
+  });
+
+  it("says in nacre attest that it proves nothing, and that nothing binds its initdata", async () => {
+    const { status, stdout } = await new NacreCommand(stateRoot).run(["attest", guest.id]);
+    expect([status, stdout.split("\n")[0]]).toEqual([1, `guest ${guest.id}`]);
+    expect(stdout).toContain("! Sample evidence");
+    expect(stdout).toContain("! Unbound: no initdata is part of what was measured, so no policy is proven.");
   });
 
   it("attests again when the broker no longer takes its token", async () => {

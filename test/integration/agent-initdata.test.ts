@@ -14,13 +14,13 @@ import { ALLOW_ALL } from "../fixtures/agent-requests.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../packages/kata-agent/src/main.ts");
 
-/** The agent's source as a build of another flavour. */
-const KATA: readonly string[] = [
+/** The agent's source as a build of a flavour, not in a simulated guest. */
+const buildOf = (flavour: string): readonly string[] => [
   process.execPath,
   "--conditions=source",
   "--disable-warning=ExperimentalWarning",
   "--import",
-  'data:text/javascript,globalThis.NACRE_FLAVOUR="kata"',
+  `data:text/javascript,globalThis.NACRE_FLAVOUR=${JSON.stringify(flavour)}`,
   MAIN,
 ];
 
@@ -104,10 +104,10 @@ describe("initdata on a block device", () => {
     await started.logged(/"a disk cannot be opened and is not looked at".*"device":"\/dev\/sda"/);
   });
 
-  it("ends the agent of the kata flavour, where nothing binds it", async () => {
+  it.each(["devkit", "kata"])("ends the agent of a %s image, where nothing binds it", async (flavour) => {
     const image = await writeInitdataImage(document(POLICY));
-    await expect(start(image, KATA)).rejects.toThrow(
-      /kata-agent: initdata on \/dev\/vdb: no attestation agent binds it, and the kata flavour does not go on without\n/,
+    await expect(start(image, buildOf(flavour))).rejects.toThrow(
+      /kata-agent: initdata on \/dev\/vdb: no attestation agent binds it, and only a simulated guest goes on without\n/,
     );
   });
 

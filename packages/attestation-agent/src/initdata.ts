@@ -5,7 +5,6 @@ import type { Attester } from "@nacre/attesters";
 import { initdataDigest, parseInitdata, type RequestInitdata } from "@nacre/kbs-protocol";
 
 import { AgentError } from "./error.ts";
-import type { Flavour } from "./flavour.ts";
 import type { AgentOptions } from "./options.ts";
 
 /** Initdata as it was given: the digest to bind, and the document where it is known. */
@@ -36,13 +35,13 @@ export function readInitdata({ initdataToml, initdataDigest: text }: AgentOption
 }
 
 /**
- * Binds it. A platform that measured something else ends the agent, and so does one that has no place for it, but in the
- * devkit flavour: what the host says must not pass for what the owner said. Rejects with AttesterError or AgentError.
+ * Binds it. A platform that measured something else ends the agent, and so does one that has no place for it, but in a
+ * simulated guest: what the host says must not pass for what the owner said. Rejects with AttesterError or AgentError.
  */
 export async function bindGiven(
   given: GivenInitdata | undefined,
   attester: Attester,
-  flavour: Flavour,
+  mayBeUnbound: boolean,
   log: ComponentLog,
 ): Promise<void> {
   if (given === undefined) return;
@@ -52,8 +51,6 @@ export async function bindGiven(
     return;
   }
   const what = `initdata: ${attester.tee} has no place for it`;
-  if (flavour !== "devkit") {
-    throw new AgentError("platform", `${what}, and the ${flavour} flavour does not go on without`);
-  }
+  if (!mayBeUnbound) throw new AgentError("platform", `${what}, and only a simulated guest goes on without`);
   log("warn", `UNBOUND ${what}. Platform does not support initdata checking. Jumping.`);
 }

@@ -3,9 +3,10 @@ import { dirname } from "node:path";
 
 import { detectAttester, detectDevices } from "@nacre/attesters";
 import { systemKbsClock } from "@nacre/kbs-client/clock";
-import { withoutMiddleCompiler } from "@nacre/kata-sys-util";
+import { mayUseUnboundInitdata, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { componentLog, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import type { GrpcMethod, GrpcServer } from "@nacre/vsock";
+import { attestationPortAddress } from "@nacre/vsock/attestation-port";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 
 import { AttestationAgent } from "./attestation-agent.ts";
@@ -61,7 +62,7 @@ async function main(): Promise<void> {
 
   // Before the socket: who connects may rely on it.
   const initdata = readInitdata(options);
-  await bindGiven(initdata, attester, FLAVOUR, log);
+  await bindGiven(initdata, attester, mayUseUnboundInitdata(), log);
   const { measurement } = attester;
   const eventLog =
     config.eventLog.enabled && measurement !== undefined
@@ -86,6 +87,7 @@ async function main(): Promise<void> {
     agent,
     log,
     socket: options.socket,
+    hostAddress: attestationPortAddress(kernel),
     grpcAddress: options.grpcAddress === undefined ? undefined : `tcp://${options.grpcAddress}`,
     loadGrpc: () => import(grpcUrl.href) as Promise<{ createGrpcServer(methods: readonly GrpcMethod[]): GrpcServer }>,
   });

@@ -26,9 +26,14 @@ afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
 });
 
-async function serving(
-  parts: Partial<AgentParts> = {},
-): Promise<{ path: string; lines: string[]; loads: () => number }> {
+interface Served {
+  readonly path: string;
+  readonly addresses: readonly string[];
+  readonly lines: string[];
+  readonly loads: () => number;
+}
+
+async function serving(parts: Partial<AgentParts> = {}, hostAddress?: string): Promise<Served> {
   const folder = mkdtempSync(join(tmpdir(), "nacre-aa-serve-"));
   closing.push(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "aa.sock");
@@ -38,21 +43,22 @@ async function serving(
     agent: one,
     log: (level, text) => void lines.push(`${level} ${text}`),
     socket: `unix://${path}`,
-    grpcAddress: undefined,
+    hostAddress: hostAddress ?? `unix://${path}-host`,
+    grpcAddress: "tcp://127.0.0.1:0",
     loadGrpc: () => {
       loads += 1;
       return Promise.resolve({ createGrpcServer });
     },
   });
   closing.push(() => server.close());
-  return { path, lines, loads: () => loads };
+  return { path, addresses: server.addresses, lines, loads: () => loads };
 }
 
 const { GetEvidence, GetTeeType, GetToken, BindInitData, ExtendRuntimeMeasurement, GetAdditionalTees } =
   AttestationAgentService.methods;
 
-function grpcClient(path: string) {
-  const client = new Client(`unix:${path}`, credentials.createInsecure());
+function grpcClient(target: string) {
+  const client = new Client(target.startsWith("/") ? `unix:${target}` : target, credentials.createInsecure());
   closing.push(() => client.close());
   return <Req, Res>(method: MethodDescriptor<Req, Res>, request: Parameters<typeof method.encodeRequest>[0]) =>
     new Promise<Res>((resolve, reject) => {
@@ -122,6 +128,33 @@ describe("the socket", () => {
     expect([status.code, status.message]).toEqual([13, "[ERROR:attestation-agent] AA get token failed"]);
     const unlike = new RpcError(13, "", { details: status.details });
     expect(reasonOf(unlike, REASON_DOMAIN)).toBe("UNREACHABLE");
+  });
+
+  it("speaks both where the host comes in, and gRPC alone over TCP", async () => {
+    const { path, addresses } = await serving();
+    expect(addresses).toEqual([
+      `unix://${path}`,
+      `unix://${path}-host`,
+      expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/u),
+    ]);
+    const ttrpc = new TtrpcClient(await dial(`unix://${path}-host`));
+    closing.push(() => ttrpc.close());
+    expect(await ttrpc.call(GetTeeType, {})).toEqual({ tee: "sample" });
+    expect(await grpcClient(`${path}-host`)(GetTeeType, {})).toEqual({ tee: "sample" });
+    const tcp = addresses[2]?.slice("tcp://".length) ?? "";
+    expect(await grpcClient(tcp)(GetTeeType, {})).toEqual({ tee: "sample" });
+    const wrong = new TtrpcClient(await dial(`tcp://${tcp}`));
+    closing.push(() => wrong.close());
+    await expect(wrong.call(GetTeeType, {})).rejects.toThrow();
+  });
+
+  it("goes on where the host cannot come in", async () => {
+    const { path, addresses, lines } = await serving({}, "unix:///nonexistent/1027.sock");
+    expect(addresses).toHaveLength(2);
+    expect(lines.join("\n")).toContain("warn not for the host: listen on unix:///nonexistent/1027.sock");
+    const client = new TtrpcClient(await dial(`unix://${path}`));
+    closing.push(() => client.close());
+    expect(await client.call(GetTeeType, {})).toEqual({ tee: "sample" });
   });
 
   it("lives on after callers that say nothing, garbage, or go", async () => {

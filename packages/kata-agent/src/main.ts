@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 
-import { linuxSyscalls, Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
+import { linuxSyscalls, mayUseUnboundInitdata, Reaper, withoutMiddleCompiler } from "@nacre/kata-sys-util";
 import { AgentService, Health, parseKernelCommandLine, Tracer, traceWanted } from "@nacre/protocols";
 import { TtrpcServer } from "@nacre/ttrpc";
 import { listen } from "@nacre/vsock";
@@ -80,7 +80,7 @@ async function main(): Promise<void> {
     // Init's word for the GPU that it set up; a first process has its environment from the host.
     attesterVariant: (process.pid === 1 ? undefined : process.env["KATA_ATTESTER_VARIANT"]) ?? "",
   });
-  requireBinding(initdata, plan, FLAVOUR, log.child("initdata"));
+  requireBinding(initdata, plan, mayUseUnboundInitdata(), log.child("initdata"));
 
   // The policy compiles while the components start; neither needs the other, and the port opens after both.
   const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log, initdata?.policy));

@@ -21,5 +21,6 @@ export { openPtyPair, ptyNumber, setWindowSize, windowSize, type PtyPair, type W
 export { exitCode, exitStatus, Reaper, type ExitStatus, type ReaperOptions } from "./reaper.ts";
 export { recordingSyscalls, type RecordedCall, type RecordingSyscalls } from "./recording.ts";
 export { SafeRoot, type SafeRootOptions } from "./safe-root.ts";
+export { mayUseUnboundInitdata, SIMULATED_GUEST } from "./simulated-guest.ts";
 export { openPipeReader, openPipeWriter, openPty, type Pty } from "./stdio.ts";
 export type * from "./syscalls.ts";

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 
+import { Vsock } from "@nacre/kata-sys-util";
 import type { TtrpcServer } from "@nacre/ttrpc";
 
 import type { GrpcServer } from "./grpc-server.ts";
@@ -15,12 +16,16 @@ export interface ServeRpcOptions {
   readonly ttrpc: TtrpcServer;
   /** A unix socket for both protocols. */
   readonly socket: string;
+  /** Where the machine that the guest runs on may speak both, too: `vsock://…`, or a socket that leads there. */
+  readonly hostAddress?: string | undefined;
   /** `tcp://…`, for gRPC alone. */
   readonly grpcAddress?: string | undefined;
   /** Makes the other server, for the first caller that speaks gRPC: its library is large. */
   readonly openGrpc: () => Promise<GrpcServer>;
   /** Told when that failed; the caller's connection is closed, and the next one tries again. */
   readonly onError: (error: unknown) => void;
+  /** Told that the host's address could not be listened on; the server goes on without. */
+  readonly onHostError?: (error: unknown) => void;
   /** Time in milliseconds that ttRPC calls in flight have at the end. Default a second. */
   readonly graceMs?: number;
 }
@@ -32,7 +37,7 @@ export interface RpcServing {
 
 /** Speaks ttRPC and gRPC on one socket: which of them, a connection's first byte tells. */
 export async function serveRpc(options: ServeRpcOptions): Promise<RpcServing> {
-  const { ttrpc, socket, grpcAddress, openGrpc, onError, graceMs = GRACE_MS } = options;
+  const { ttrpc, socket, hostAddress, grpcAddress, openGrpc, onError, onHostError, graceMs = GRACE_MS } = options;
   let grpc: Promise<GrpcServer> | undefined;
   const serveGrpc = (connection: Socket): void => {
     grpc ??= openGrpc();
@@ -46,16 +51,24 @@ export async function serveRpc(options: ServeRpcOptions): Promise<RpcServing> {
     );
   };
   const waiting = new Set<Socket>();
-  const listeners: Listener[] = [
-    await listenSockets(socket, (connection) => {
-      waiting.add(connection);
-      firstByte(connection, (byte) => {
-        waiting.delete(connection);
-        if (byte === HTTP2) serveGrpc(connection);
-        else if (byte !== undefined) ttrpc.serve(socketTransport(connection));
-      });
-    }),
-  ];
+  const serveBoth = (connection: Socket): void => {
+    waiting.add(connection);
+    firstByte(connection, (byte) => {
+      waiting.delete(connection);
+      if (byte === HTTP2) serveGrpc(connection);
+      else if (byte !== undefined) ttrpc.serve(socketTransport(connection));
+    });
+  };
+  const listeners: Listener[] = [await listenSockets(socket, serveBoth)];
+  if (hostAddress !== undefined) {
+    // Containers are inside, where a loopback leads here.
+    const vsockPeers = (cid: number): boolean => cid === Vsock.CID_HOST;
+    // A convenience: a guest goes on without, where the kernel has no vsock.
+    await listenSockets(hostAddress, serveBoth, { vsockPeers }).then(
+      (listener) => listeners.push(listener),
+      (error: unknown) => onHostError?.(error),
+    );
+  }
   if (grpcAddress !== undefined) listeners.push(await listenSockets(grpcAddress, serveGrpc));
   return {
     addresses: listeners.map(({ address }) => address),

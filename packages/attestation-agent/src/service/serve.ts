@@ -9,24 +9,29 @@ export interface ServeOptions {
   readonly agent: AttestationAgent;
   readonly log: ComponentLog;
   readonly socket: string;
+  /** Where the machine that the guest runs on may speak both, too: `vsock://…`, or a socket that leads there. */
+  readonly hostAddress: string | undefined;
   /** `tcp://…`, for gRPC alone. */
   readonly grpcAddress: string | undefined;
   readonly loadGrpc: () => Promise<{ createGrpcServer(methods: readonly GrpcMethod[]): GrpcServer }>;
 }
 
 /** Speaks ttRPC and gRPC on one socket; the two have sentences of their own. */
-export async function serve({ agent, log, socket, grpcAddress, loadGrpc }: ServeOptions): Promise<RpcServing> {
+export async function serve(options: ServeOptions): Promise<RpcServing> {
+  const { agent, log, socket, hostAddress, grpcAddress, loadGrpc } = options;
   const ttrpc = new TtrpcServer({
     onError: (error, method) => log("error", `${method}: ${messageWithCauses(error)}`),
   }).addService(AttestationAgentService, ttrpcHandlers(agent, log));
   return await serveRpc({
     ttrpc,
     socket,
+    hostAddress,
     grpcAddress,
     openGrpc: async () => {
       const grpc = await loadGrpc();
       return grpc.createGrpcServer(grpcMethods(AttestationAgentService, agentHandlers(agent, log, GRPC_SENTENCES)));
     },
     onError: (error) => log("error", `gRPC: ${messageWithCauses(error)}`),
+    onHostError: (error) => log("warn", `not for the host: ${messageWithCauses(error)}`),
   });
 }

@@ -102,6 +102,7 @@ function referenceRows(references: Fields, leaves: readonly Leaf[]): readonly Re
 
 /** "snp_launch_measurement" is about "snp.measurement", "tdx_pcr11" about "tpm.pcr11", "svn" about "sample.svn". */
 function speaksOf(name: string, path: string): boolean {
+  if (name === "trusted_aks") return path.endsWith("ak_public");
   const leaf = (path.split(".").at(-1) ?? "").toLowerCase();
   const lower = name.toLowerCase();
   const rest = lower.replace(/^[a-z]+_/u, "");

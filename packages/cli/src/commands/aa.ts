@@ -32,8 +32,8 @@ type Where = Readonly<Record<"address" | "guest", string | undefined>>;
 const ASKS = {
   usage: "",
   details: `
-The agent listens inside of the guest: of a simulated one its socket is reached through the guest's file system. A virtual
-machine's is not reached from here; --address takes a socket wherever it is.`,
+The agent of a devkit guest, simulated or a virtual machine, listens for the machine that the guest runs on; those of the
+other flavours do not. --address takes a socket wherever it is.`,
   arity: { min: 0, max: 0 },
 } as const;
 
@@ -128,7 +128,7 @@ async function call<Req, Res>(
   request: Init<Req>,
   timeoutMs = TIMEOUT_MS,
 ): Promise<Res> {
-  const url = address ?? agentOfGuest(selectGuest(guest), "give the socket's --address");
+  const url = address ?? agentOfGuest(selectGuest(guest));
   const client = await dialAgent(url, TIMEOUT_MS, signal);
   try {
     return await client.call(method, request, { timeoutMs, signal });

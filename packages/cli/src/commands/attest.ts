@@ -23,8 +23,9 @@ export const attest: Command = command({
   details: `
 Asks a guest's attestation agent for evidence of now and verifies it here, under the default policies and the reference
 values that --reference-values names (make rootfs writes them). With --evidence or --token, what lies in a file instead.
-A simulated guest has sample evidence, which proves nothing and is said to. The exit status is 0 when every device was
-affirmed and nothing was left open, else 1.`,
+A simulated guest has sample evidence, which proves nothing and is said to. A virtual machine has a TPM in software, whose
+key counts for who takes this machine's word for it: the values that nacre guest start names. The exit status is 0 when
+every device was affirmed and nothing was left open, else 1.`,
   arity: { min: 0, max: 1 },
   flags: {
     agent: { type: "string", value: "URL", help: "an attestation agent anywhere: unix://, hvsock://" },
@@ -65,7 +66,7 @@ affirmed and nothing was left open, else 1.`,
       proof = await judge({ subject: named(evidence), requests, references, fresh: false });
     } else {
       const running = agent === undefined ? selectGuest(guest) : undefined;
-      const address = agent ?? agentOfGuest(running ?? selectGuest(guest), "take its token or evidence from a file");
+      const address = agent ?? agentOfGuest(running ?? selectGuest(guest));
       const requests = await askAgent(address, context.interrupts.signal, initData);
       const subject = running === undefined ? `the agent at ${address}` : `guest ${running.id}`;
       proof = await judge({ subject, requests, references, fresh: true });

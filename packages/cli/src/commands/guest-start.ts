@@ -159,6 +159,7 @@ export function guestJson(guest: Guest): object {
     log: guest.logFile,
     pid: guest.initPid,
     ...(guest.debugUrl === undefined ? {} : { debugger: guest.debugUrl }),
+    ...(guest.attestationKey === undefined ? {} : { referenceValues: guest.layout.referenceValues }),
   };
 }
 
@@ -170,5 +171,8 @@ function guestText(guest: Guest): string {
     `gateway  ${guest.gateway} (this machine, as the guest sees it)`,
     `address  ${guest.address}`,
     `log      ${guest.logFile}`,
+    ...(guest.attestationKey === undefined
+      ? []
+      : [`values   ${guest.layout.referenceValues} (what its TPM must show)`]),
   ].join("\n");
 }

@@ -1,6 +1,7 @@
 import { hasVirtualisation } from "../guest/qemu/accelerator.ts";
 import { defaultImage } from "../guest/qemu/image.ts";
 import { qemuProgram } from "../guest/qemu/program.ts";
+import { SWTPM } from "../guest/qemu/tpm.ts";
 import { DEVICE_PROGRAMS } from "../guest/qemu/vsock-device.ts";
 
 import { CONTAINERD } from "../kata/containerd.ts";
@@ -162,7 +163,9 @@ function tools(
 function qemu(probes: Probes): Finding {
   const name = "QEMU guests";
   const missing = [
-    ...(probes.exists(qemuProgram()) ? [] : [`${qemuProgram()} (make packages)`]),
+    ...[qemuProgram(), SWTPM]
+      .filter((program) => !probes.exists(program))
+      .map((program) => `${program} (make packages)`),
     ...(probes.exists(`${defaultImage()}/image.json`) ? [] : [`${defaultImage()} (make rootfs)`]),
   ];
   if (missing.length === 0) return { name, state: "ok", detail: `${qemuProgram()} and an image`, required: false };

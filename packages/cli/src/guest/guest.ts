@@ -22,6 +22,11 @@ export interface Guest extends AsyncDisposable {
   readonly address: string;
   /** Why a virtual machine has no network: its policy's words. Undefined where it has one. */
   readonly networkRefusal: string | undefined;
+  /**
+   * Of a virtual machine with a TPM: the public part of the key by which that signs quotes, base64 of SPKI, as evidence and
+   * the reference value `trusted_aks` have it.
+   */
+  readonly attestationKey: string | undefined;
   /** ISO 8601. */
   readonly created: string;
   readonly logFile: string;
@@ -62,6 +67,7 @@ export function guestFrom(layout: GuestLayout, state: GuestState): Guest {
     gateway: state.network.gateway,
     address: state.network.address,
     networkRefusal: state.networkRefusal,
+    attestationKey: state.attestationKey,
     created: state.created,
     logFile: state.log,
     debugUrl: state.debugUrl,

@@ -9,15 +9,13 @@ export interface InitdataParts {
   readonly policy: string | undefined;
   /** The Confidential Data Hub's configuration. */
   readonly hubConfig: string;
-  /** Default: the one that a runtime uses when nobody asks for another, sha384. A TPM's registers take sha256. */
-  readonly algorithm?: "sha256" | "sha384";
 }
 
-/** A document by which a guest gets its policy and configuration. */
-export function initdataDocument({ policy, hubConfig, algorithm = "sha384" }: InitdataParts): string {
+/** A document by which a guest gets its policy and configuration; its digest is one that a TPM's registers take. */
+export function initdataDocument({ policy, hubConfig }: InitdataParts): string {
   const data = new Map([[InitdataKey.DATA_HUB as string, hubConfig]]);
   if (policy !== undefined) data.set(InitdataKey.POLICY, policy);
-  return formatInitdata({ algorithm, data });
+  return formatInitdata({ algorithm: "sha256", data });
 }
 
 /** Writes a document as the block device that a guest looks for. The document's very bytes are what its digest is of. */

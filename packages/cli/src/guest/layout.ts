@@ -23,6 +23,8 @@ export interface GuestLayout {
   /** What a measured boot's firmware remembers, and its TPM. */
   readonly firmwareVariables: string;
   readonly tpm: string;
+  /** A message of reference values: what of a guest with a TPM follows from more than its image. */
+  readonly referenceValues: string;
   /** Where QEMU reaches the process that is its vsock device. */
   readonly vsockDevice: string;
   /** Contents of extra files. */
@@ -69,6 +71,7 @@ export function guestLayout(root: string, id: string): GuestLayout {
     hybridSocket: join(folder, "hybrid.sock"),
     firmwareVariables: join(folder, "firmware-variables.fd"),
     tpm: join(folder, "tpm"),
+    referenceValues: join(folder, "reference-values.json"),
     vsockDevice: join(folder, "vsock-device.sock"),
     files: join(folder, "files"),
     initdata: join(folder, "initdata.img"),

@@ -75,6 +75,11 @@ export interface StartGuestOptions {
    */
   readonly ovmf?: boolean;
   /**
+   * QEMU guests only: a TPM of the guest's own, in software, into which initdata is bound. Default: yes. Without one nothing
+   * binds initdata, and a guest that was given some ends.
+   */
+  readonly tpm?: boolean;
+  /**
    * QEMU guests only: size of an empty disk with the serial number `scratch`, in bytes, which is gone with the guest.
    * Default: none.
    */
@@ -106,7 +111,7 @@ const MAX_COMMAND_LINE = 2048;
 
 /** Options that one kind of guest has no use for; giving one of them is a mistake that would otherwise be silent. */
 const FOREIGN: Readonly<Record<GuestKind, readonly (keyof StartGuestOptions)[]>> = {
-  simulated: ["image", "flavour", "accelerator", "bridge", "extensions", "ovmf", "scratchBytes"],
+  simulated: ["image", "flavour", "accelerator", "bridge", "extensions", "ovmf", "tpm", "scratchBytes"],
   qemu: ["files", "tree", "daemons"],
 };
 
@@ -146,6 +151,9 @@ export function checkOptions(options: StartGuestOptions): void {
     if (/[\n\0]/u.test(parameter)) throw new NacreError("usage", "kernel parameters: expected one line");
   }
   const { memoryBytes, cpus, id, flavour, scratchBytes } = options;
+  if (options.ovmf === true && options.tpm === false) {
+    throw new NacreError("usage", "ovmf: measures into a TPM, which this guest is not to have");
+  }
   if (scratchBytes !== undefined && !(scratchBytes > 0 && scratchBytes % SCRATCH_UNIT_BYTES === 0)) {
     throw new NacreError("usage", `scratch: expected whole MiB, at least one, got ${scratchBytes} bytes`);
   }

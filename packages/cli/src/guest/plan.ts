@@ -30,6 +30,8 @@ export interface QemuPlan extends CommonPlan {
   readonly kind: "qemu";
   /** Whether firmware boots it, which measures the boot: then the kernel is a unified image. */
   readonly ovmf: boolean;
+  /** Whether it has a TPM. */
+  readonly tpm: boolean;
   readonly kernel: string;
   readonly initramfs: string | undefined;
   /** Raw, read-only. */

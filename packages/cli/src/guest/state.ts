@@ -37,6 +37,8 @@ export interface GuestState {
   readonly debugUrl?: string;
   /** What the agent said when the network of a virtual machine was to be set up and its policy refused that. */
   readonly networkRefusal: string | undefined;
+  /** The public part of the key by which the guest's TPM signs quotes: base64 of SPKI. Undefined where there is no TPM. */
+  readonly attestationKey?: string;
   readonly log: string;
 }
 
@@ -90,6 +92,7 @@ export function parseState(id: string, text: string): GuestState | undefined {
     helpers: Array.isArray(fields["helpers"]) ? fields["helpers"].flatMap((value) => parseIdentity(value) ?? []) : [],
     ready: fields["ready"] === true,
     ...(typeof fields["debugUrl"] === "string" ? { debugUrl: fields["debugUrl"] } : {}),
+    ...(typeof fields["attestationKey"] === "string" ? { attestationKey: fields["attestationKey"] } : {}),
     networkRefusal: typeof fields["networkRefusal"] === "string" ? fields["networkRefusal"] : undefined,
     log: String(fields["log"]),
   };

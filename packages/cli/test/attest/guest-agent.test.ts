@@ -1,28 +1,22 @@
 import { describe, expect, it } from "vitest";
 
 import { agentOfGuest, dialAgent } from "../../src/attest/guest-agent.ts";
-import type { Guest } from "../../src/guest/guest.ts";
+import { guestLayout } from "../../src/guest/layout.ts";
 
 describe("a guest's attestation agent", () => {
-  it("is reached through a simulated guest's file system", () => {
-    const guest = { id: "a", kind: "simulated", initPid: 42 } as Guest;
-    expect(agentOfGuest(guest, "do without")).toBe(
-      "unix:///proc/42/root/run/confidential-containers/attestation-agent/attestation-agent.sock",
-    );
+  it("is reached through the guest's vsock, by a port of its own", () => {
+    const layout = guestLayout("/run/nacre", "0123abcd");
+    expect(agentOfGuest({ layout })).toBe("hvsock:///run/nacre/guests/0123abcd/hybrid.sock:1027");
   });
 
-  it("is not reached in a virtual machine, and what to do is said", () => {
-    const guest = { id: "a", kind: "vm" } as unknown as Guest;
-    expect(() => agentOfGuest(guest, "do without")).toThrow(
-      "guest a is a virtual machine: its attestation agent is not reached from here; do without",
-    );
-  });
-
-  it("that does not listen is told by its address", async () => {
-    const address = "unix:///nonexistent/aa.sock";
-    await expect(dialAgent(address, 1000, new AbortController().signal)).rejects.toMatchObject({
-      code: "agent",
-      message: `the attestation agent at ${address} cannot be reached`,
-    });
+  it.each([
+    ["unix:///nonexistent/aa.sock", "the attestation agent at unix:///nonexistent/aa.sock cannot be reached"],
+    [
+      "hvsock:///nonexistent/hybrid.sock:1027",
+      "the attestation agent at hvsock:///nonexistent/hybrid.sock:1027 cannot be reached; of the flavours, the devkit's alone listens for its machine",
+    ],
+  ])("that does not listen is told by its address: %s", async (address, message) => {
+    const dialled = dialAgent(address, 1000, new AbortController().signal);
+    await expect(dialled).rejects.toMatchObject({ code: "agent", message });
   });
 });

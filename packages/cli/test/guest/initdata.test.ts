@@ -15,7 +15,7 @@ describe("initdata of a guest", () => {
   it("holds the policy and the hub's configuration, letter for letter", () => {
     const document = initdataDocument({ policy: POLICY, hubConfig: HUB });
     const { algorithm, data } = parseInitdata(Buffer.from(document));
-    expect(algorithm).toBe("sha384");
+    expect(algorithm).toBe("sha256");
     expect(Object.fromEntries(data)).toEqual({ "cdh.toml": HUB, "policy.rego": POLICY });
     expect(hubConfigIn(document)).toBe(HUB);
   });

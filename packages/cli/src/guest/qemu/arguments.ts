@@ -12,13 +12,11 @@ export type VsockDevice =
 /** How QEMU emulates several processors: each in a thread of its own, or one after the other in one. */
 export type EmulatorThreads = "multi" | "single";
 
-/** Firmware that measures a boot, and what it measures into. */
+/** Firmware that measures a boot. */
 export interface Firmware {
   readonly code: string;
   /** Written by the firmware; this machine's own. */
   readonly variables: string;
-  /** Descriptor of a connected socket to the emulated TPM's control channel. */
-  readonly tpmFd: number;
 }
 
 /** A virtual machine, with everything that is chosen for it. Paths are absolute. */
@@ -36,6 +34,8 @@ export interface Machine {
   readonly commandLine: string | undefined;
   /** Undefined: QEMU boots the kernel itself. */
   readonly firmware: Firmware | undefined;
+  /** Descriptor of a connected socket to the emulated TPM's control channel; undefined: the machine has no TPM. */
+  readonly tpmFd: number | undefined;
   readonly disk: string;
   /** Further read-only disks, by their serial numbers; the root is the first disk in any case. */
   readonly readOnlyDisks: readonly { readonly serial: string; readonly path: string }[];
@@ -82,6 +82,7 @@ export function qemuArguments(machine: Machine): readonly string[] {
     ["-object", json({ "qom-type": "memory-backend-memfd", id: "memory", size: mebibytes * MEBIBYTE, share: true })],
     ["-machine", ["q35", "memory-backend=memory", ...WITHOUT, ...(machine.firmware ? FLASH : [])].join(",")],
     ...firmware(machine.firmware),
+    ...tpm(machine.tpmFd),
     ["-kernel", machine.kernel],
     ...(machine.initramfs === undefined ? [] : [["-initrd", machine.initramfs] as const]),
     ...append(machine),
@@ -110,11 +111,17 @@ const FLASH: readonly string[] = ["pflash0=firmware", "pflash1=variables"];
 
 function firmware(machine: Firmware | undefined): readonly Option[] {
   if (machine === undefined) return [];
-  const { code, variables, tpmFd } = machine;
+  const { code, variables } = machine;
   return [
     ["-blockdev", rawFile("firmware", code, true)],
     ["-blockdev", rawFile("variables", variables, false)],
-    ["-chardev", `socket,id=tpm,fd=${tpmFd}`],
+  ];
+}
+
+function tpm(fd: number | undefined): readonly Option[] {
+  if (fd === undefined) return [];
+  return [
+    ["-chardev", `socket,id=tpm,fd=${fd}`],
     ["-tpmdev", "emulator,id=tpm,chardev=tpm"],
     ["-device", json({ driver: "tpm-crb", tpmdev: "tpm" })],
   ];

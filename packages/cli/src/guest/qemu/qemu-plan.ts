@@ -48,6 +48,7 @@ export async function qemuPlan(
   return {
     kind: "qemu",
     ...boot,
+    tpm: options.tpm ?? true,
     disk: image.disk,
     memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
     cpus: Math.ceil(options.cpus ?? DEFAULT_CPUS),
@@ -116,8 +117,7 @@ function documentFor(
   const asked =
     [options.policy, options.hubConfig].some((value) => value !== undefined) || hasRegistries(options, network);
   if (image.flavour !== DEVKIT && !asked) return undefined;
-  const parts = { policy: options.policy, hubConfig: hubConfigOf(network, options) };
-  return initdataDocument(options.ovmf === true ? { ...parts, algorithm: "sha256" } : parts);
+  return initdataDocument({ policy: options.policy, hubConfig: hubConfigOf(network, options) });
 }
 
 function hasRegistries({ registries = [], extraRoots = [] }: StartGuestOptions, network: GuestNetwork): boolean {

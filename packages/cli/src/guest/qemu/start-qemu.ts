@@ -18,7 +18,8 @@ import { chooseAccelerator, systemKvmProbes } from "./accelerator.ts";
 import { agentAnswers } from "./agent-ready.ts";
 import { type EmulatorThreads, qemuArguments } from "./arguments.ts";
 import { emulatorHang } from "./emulator-hang.ts";
-import { measuredBoot, type MeasuredBoot, ownEndOfTpm } from "./measured-boot.ts";
+import { freshFirmware } from "./firmware.ts";
+import { guestTpm, type GuestTpm, ownEndOfTpm } from "./guest-tpm.ts";
 import { joinGuest, openVsock, type OpenVsock, VSOCK_FD } from "./open-vsock.ts";
 import { type OwnProcess, startOwnProcess } from "./own-process.ts";
 import { qemuProgram } from "./program.ts";
@@ -28,7 +29,7 @@ import { vsockProvider } from "./vsock-device.ts";
 
 /** Descriptor of QEMU: the first after its standard ones. */
 const QMP_FD = 3;
-/** Behind the devices of open-vsock.ts and measured-boot.ts. */
+/** Behind the devices of open-vsock.ts and guest-tpm.ts. */
 const SCRATCH_FD: number = VSOCK_FD + 2;
 /** Longest time to the first program where firmware comes before the kernel; a bound on hanging. */
 const WITH_FIRMWARE_MS = 120_000;
@@ -111,7 +112,8 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   const { supervision, plan, accelerator } = boot;
   const { layout, say, state, tracer } = supervision;
   const vsock = await openVsock(supervision, vsockProvider(plan.bridge));
-  const measured = plan.ovmf ? await measuredBoot(supervision, vsock.helpers) : undefined;
+  const tpm = plan.tpm ? await guestTpm(supervision, vsock.helpers, plan.initdata) : undefined;
+  const variables = layout.firmwareVariables;
   await tracer.step("prepare", undefined);
   const argv = qemuArguments({
     name: `nacre-${layout.id}`,
@@ -122,7 +124,8 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
     kernel: plan.kernel,
     initramfs: plan.initramfs,
     commandLine: plan.commandLine,
-    firmware: measured?.firmware,
+    firmware: plan.ovmf ? { code: freshFirmware(variables), variables } : undefined,
+    tpmFd: tpm?.fd,
     disk: plan.disk,
     readOnlyDisks: [
       ...(plan.initdata === undefined ? [] : [{ serial: "initdata", path: plan.initdata }]),
@@ -136,7 +139,7 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   });
   const consoleBegin = statSync(state.log).size;
   const scratch = plan.scratchBytes === undefined ? undefined : openScratch(plan.scratchBytes);
-  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], { vsock, measured, scratch });
+  const qemu = await startMachine(supervision, [qemuProgram(), ...argv], { vsock, tpm, scratch });
   let shutdown: string | undefined;
   const shutsDown = Promise.withResolvers<void>();
   const qmp = new QmpClient(qemu.child.stdio[QMP_FD] as Duplex, (event, data) => {
@@ -148,7 +151,7 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   const machineEnds = Promise.race([shutsDown.promise, qemu.ended]);
   const devicesEnded = Promise.race([
     vsock.ended,
-    ...(measured === undefined ? [] : [ownEndOfTpm(measured.ended, machineEnds, CAUSE_MS)]),
+    ...(tpm === undefined ? [] : [ownEndOfTpm(tpm.ended, machineEnds, CAUSE_MS)]),
   ]);
   const qemuEnd = qemu.ended.then(async (how) => {
     if (shutdown !== undefined || !FAILED.test(how)) return shutdown ?? how;
@@ -161,7 +164,7 @@ async function powerOn(boot: Boot, threads: EmulatorThreads): Promise<PoweredOn>
   });
   const closeDevices = async (): Promise<void> => {
     await vsock.close();
-    await measured?.close();
+    await tpm?.close();
     qmp.close();
   };
   const givenUp = new AbortController();
@@ -264,7 +267,7 @@ function isPolicyRefusal(error: unknown): boolean {
 /** What QEMU is given from {@link VSOCK_FD} on, and what is closed here then. */
 interface Given {
   readonly vsock: OpenVsock;
-  readonly measured: MeasuredBoot | undefined;
+  readonly tpm: GuestTpm | undefined;
   /** Descriptor of the scratch disk. */
   readonly scratch: number | undefined;
 }
@@ -272,9 +275,9 @@ interface Given {
 async function startMachine(
   { layout, logFd, record }: Supervision,
   argv: readonly string[],
-  { vsock, measured, scratch }: Given,
+  { vsock, tpm, scratch }: Given,
 ): Promise<OwnProcess> {
-  const given = [vsock.connection, measured?.connection ?? ("ignore" as const), scratch ?? ("ignore" as const)];
+  const given = [vsock.connection, tpm?.connection ?? ("ignore" as const), scratch ?? ("ignore" as const)];
   let qemu: OwnProcess;
   try {
     qemu = await startOwnProcess(argv, ["ignore", logFd, logFd, "pipe", ...given]);
@@ -282,7 +285,7 @@ async function startMachine(
     if (scratch !== undefined) closeSync(scratch);
   }
   if (typeof vsock.connection !== "string") vsock.connection.destroy();
-  measured?.connection.destroy();
+  tpm?.connection.destroy();
   vsock.attach(qemu.child.stdio[VSOCK_FD] as Duplex | null);
   record({ init: qemu.identity });
   await joinGuest(layout, qemu);

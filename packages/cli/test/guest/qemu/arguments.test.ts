@@ -12,6 +12,7 @@ const MACHINE: Machine = {
   initramfs: "/image/stage1.cpio",
   commandLine: 'console=ttyS0 dm-mod.create="a b, c"',
   firmware: undefined,
+  tpmFd: 5,
   disk: "/image/kata-containers.img",
   readOnlyDisks: [{ serial: "initdata", path: "/run/initdata,1.img" }],
   scratchFd: undefined,
@@ -34,6 +35,8 @@ describe("QEMU's arguments", () => {
         ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "512M"],
         ["-object", '{"qom-type":"memory-backend-memfd","id":"memory","size":536870912,"share":true}'],
         ["-machine", "q35,memory-backend=memory,smbus=off,sata=off,usb=off,hpet=off,vmport=off"],
+        ["-chardev", "socket,id=tpm,fd=5", "-tpmdev", "emulator,id=tpm,chardev=tpm"],
+        ["-device", '{"driver":"tpm-crb","tpmdev":"tpm"}'],
         ["-kernel", "/image/vmlinuz", "-initrd", "/image/stage1.cpio"],
         ["-append", 'console=ttyS0 dm-mod.create="a b, c" tsc=unstable'],
         ["-chardev", "file,id=console,path=/run/nacre/guest,,log,append=on", "-serial", "chardev:console"],
@@ -60,7 +63,7 @@ describe("QEMU's arguments", () => {
   });
 
   it("have firmware boot a unified kernel image, with a TPM to measure into", () => {
-    const firmware = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/run/nacre/variables.fd", tpmFd: 5 };
+    const firmware = { code: "/usr/share/OVMF/OVMF_CODE_4M.fd", variables: "/run/nacre/variables.fd" };
     const machine = { ...MACHINE, firmware, kernel: "/image/nacre.efi", initramfs: undefined, commandLine: undefined };
     const argv = qemuArguments(machine);
     expect(values(argv, "-machine")[0]).toMatch(/^q35,.*,pflash0=firmware,pflash1=variables$/u);

@@ -16,6 +16,7 @@ describe("options of a virtual machine", () => {
     [{ scratchBytes: 0 }, "scratch: expected whole MiB, at least one"],
     [{ scratchBytes: 512 }, "scratch: expected whole MiB"],
     [{ scratchBytes: Number.NaN }, "scratch: expected whole MiB"],
+    [{ ovmf: true, tpm: false }, "ovmf: measures into a TPM"],
   ])("refuses %j", (options, text) => {
     expect(() => checkOptions({ kind: "qemu", ...options })).toThrow(text);
   });
@@ -25,6 +26,7 @@ describe("options of a virtual machine", () => {
     { flavour: "devkit" },
     { accelerator: "tcg" } as const,
     { ovmf: true },
+    { tpm: true },
     { scratchBytes: 1 << 20 },
   ])("are none of a simulated guest's: %j", (options) => {
     expect(() => checkOptions(options)).toThrow("not an option of a simulated guest");

@@ -66,7 +66,7 @@ describe("a boot", () => {
 
   it("is QEMU's of kernel and initramfs, with the agent's parameters", async () => {
     const { plan, commandLine, algorithm } = await planned({ unifiedKernelImage: "u" }, parameters);
-    expect(algorithm).toBe("sha384");
+    expect(algorithm).toBe("sha256");
     expect([plan.ovmf, plan.kernel, plan.initramfs]).toEqual([false, "k", "i"]);
     expect(plan.commandLine).toBe("c agent.launch_process_timeout=60 agent.log=debug");
     expect(commandLine).toBe(`${plan.commandLine}\n`);

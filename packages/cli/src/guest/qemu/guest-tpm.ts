@@ -3,36 +3,38 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { ProcessIdentity } from "../identity.ts";
 import type { Supervision } from "../supervised-guest.ts";
-import type { Firmware } from "./arguments.ts";
-import { freshFirmware } from "./firmware.ts";
 import { joinGuest, VSOCK_FD } from "./open-vsock.ts";
-import { startTpm } from "./tpm.ts";
+import { writeOwnReferenceValues } from "./own-reference-values.ts";
+import { makeTpm, startTpm } from "./tpm.ts";
 
-/** Descriptor of QEMU, behind its vsock's. */
-const TPM_FD: number = VSOCK_FD + 1;
-
-/** What measures a boot. */
-export interface MeasuredBoot {
-  readonly firmware: Firmware;
-  /** Given to QEMU as the firmware's `tpmFd`, then closed here. */
+/** A TPM of one boot, and what it takes to give it to QEMU. */
+export interface GuestTpm {
+  /** Descriptor of QEMU, behind its vsock's, that {@link connection} becomes. */
+  readonly fd: number;
+  /** Given to QEMU, then closed here. */
   readonly connection: Duplex;
-  /** Resolves with how the TPM ended. */
+  /** Resolves with how it ended. */
   readonly ended: Promise<string>;
   close(): Promise<void>;
 }
 
-/** Begins with firmware and a TPM that know of no boot before; `helpers` are the guest's other processes of this kind. */
-export async function measuredBoot(
+/**
+ * Starts a TPM that knows of no boot before, with an attestation key whose public part is written down, for those who
+ * are to trust it; `helpers` are the guest's other processes of this kind.
+ */
+export async function guestTpm(
   { layout, logFd, record }: Supervision,
   helpers: readonly ProcessIdentity[],
-): Promise<MeasuredBoot> {
-  const code = freshFirmware(layout.firmwareVariables);
+  initdata: string | undefined,
+): Promise<GuestTpm> {
+  const attestationKey = await makeTpm(layout.tpm, logFd);
+  await writeOwnReferenceValues(layout, attestationKey, initdata);
   const { process, control } = await startTpm(layout.tpm, logFd);
   const { child, identity, ended } = process;
-  record({ helpers: [...helpers, identity] });
+  record({ helpers: [...helpers, identity], attestationKey: attestationKey.toString("base64") });
   await joinGuest(layout, process);
   return {
-    firmware: { code, variables: layout.firmwareVariables, tpmFd: TPM_FD },
+    fd: VSOCK_FD + 1,
     connection: control,
     ended,
     close: async () => {

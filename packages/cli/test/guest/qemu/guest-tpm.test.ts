@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { ownEndOfTpm } from "../../../src/guest/qemu/measured-boot.ts";
+import { ownEndOfTpm } from "../../../src/guest/qemu/guest-tpm.ts";
 
 const never = new Promise<never>(() => {});
 
