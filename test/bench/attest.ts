@@ -9,6 +9,7 @@ import { AttestationAgentService, type Init, type MethodDescriptor } from "@nacr
 import { TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 
+import { benchComponents } from "./components.ts";
 import { type BenchRow, median } from "./row.ts";
 
 const run = promisify(execFile);
@@ -25,7 +26,7 @@ const TOKEN_MS = 0.3;
 const EVIDENCE_MS = 0.15;
 const RATE = 250;
 
-/** Attestation against our own broker: one guest, many guests, and an agent's calls. */
+/** Attestation against our own broker: one guest, many guests, and an agent's calls; the start of guest components. */
 export async function benchAttest(): Promise<BenchRow[]> {
   const pin = availableParallelism() >= 2 && existsSync("/usr/bin/taskset") ? ["/usr/bin/taskset", "-c", "0"] : [];
   return [
@@ -33,6 +34,7 @@ export async function benchAttest(): Promise<BenchRow[]> {
     await handshakes("handshake and one resource, unpinned", []),
     ...(await crowd()),
     ...(await agentCalls(pin)),
+    await benchComponents(),
   ];
 }
 
