@@ -6,10 +6,13 @@ import { promisify } from "node:util";
 import { PostgresStorage, RedisStorage, Namespace, type Storage, TrusteeError } from "@nacre/trustee";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { Sessions } from "../../packages/trustee/src/kbs/session.ts";
 import { itIsStorage } from "../../packages/trustee/test/storage/contract.ts";
 import { type DatabaseServer, startPostgres, startRedis } from "../fixtures/database-server.ts";
 
 const run = promisify(execFile);
+/** Of sessions. */
+const LIFETIME_MS = 1500;
 const PASSWORD = "not to be shown";
 const { REPOSITORY, SESSION } = Namespace;
 
@@ -73,6 +76,25 @@ describe.each(Object.entries(KINDS))("storage in %s", (_, kind) => {
     expect(made.filter(Boolean)).toHaveLength(1);
     expect(await one.get(SESSION, "k")).toEqual(await other.get(SESSION, "k"));
     await Promise.all([one.close(), other.close()]);
+  });
+
+  it("keeps no session of a broker that is gone: another ends it at its time", async () => {
+    const place = places++;
+    const [one, other] = [await kind.open(server, place), await kind.open(server, place)];
+    const failed = (error: unknown): void => expect(error).toBeUndefined();
+    const start = Date.now();
+    // Its clock stands: however slow the machine is, it ends none of them itself.
+    const gone = await Sessions.open(one, LIFETIME_MS, () => start, failed);
+    const { promise: deleted, resolve } = Promise.withResolvers<undefined>();
+    const survivor = await Sessions.open(watched(other, 3, resolve), LIFETIME_MS, Date.now, failed);
+    const begun = await Promise.all(["a", "b", "c"].map((nonce) => gone.begin("sample", nonce)));
+    for (const session of begun.slice(1)) await gone.attested(session, "token");
+    gone.close();
+    await one.close();
+    await deleted;
+    expect(await other.list(SESSION)).toEqual([]);
+    survivor.close();
+    await other.close();
   });
 
   it("is opened by several brokers at once where there was nothing yet", async () => {
@@ -185,6 +207,23 @@ function shown(error: unknown): string {
   );
   const more = error instanceof TrusteeError || error.cause !== undefined ? shown(error.cause) : "";
   return `${error.message} ${members.join(" ")} ${more}`;
+}
+
+/** The storage, and the moment when so many of its entries were deleted through it. */
+function watched(storage: Storage, count: number, done: (value: undefined) => void): Storage {
+  let deletions = 0;
+  return {
+    get: (...args) => storage.get(...args),
+    set: (...args) => storage.set(...args),
+    setNew: (...args) => storage.setNew(...args),
+    list: (...args) => storage.list(...args),
+    close: () => storage.close(),
+    delete: async (namespace, key) => {
+      const deleted = await storage.delete(namespace, key);
+      if (deleted && ++deletions === count) done(undefined);
+      return deleted;
+    },
+  };
 }
 
 /** Something before a server that passes all on, until it is told to pass nothing. */

@@ -28,8 +28,24 @@ export interface ServiceServerOptions {
   readonly http?: RequestListener;
   /** Milliseconds that a request of HTTP/1 may take to arrive; for tests. */
   readonly requestMs?: number;
+  /** For tests. */
+  readonly grpc?: Partial<GrpcLimits>;
   readonly log: (line: string) => void;
 }
+
+/** What a connection of gRPC may do. */
+export interface GrpcLimits {
+  /** Calls at a time; further ones wait at the client. */
+  readonly streams: number;
+  /** Milliseconds without a call after which it is told to go. */
+  readonly idleMs: number;
+  /** Milliseconds after which it is told to go, and those that calls under way have then: none is kept open for ever. */
+  readonly ageMs: number;
+  readonly graceMs: number;
+}
+
+/** A call has five minutes (upstream's clients give up then); a client that is told to go connects again by itself. */
+const LIMITS: GrpcLimits = { streams: 100, idleMs: 5 * 60_000, ageMs: 10 * 60_000, graceMs: 5 * 60_000 };
 
 /** Bytes of a message; evidence with an event log has one or two million. */
 const MAX_MESSAGE: number = 16 * 1024 * 1024;
@@ -66,7 +82,14 @@ export function served<Req, Res>(
 /** Serves gRPC, with its health, and HTTP/1 on one port; resolves once it listens. Rejects with `config`. */
 export async function serveServices(options: ServiceServerOptions): Promise<RunningServer> {
   const { host, port, log } = options;
-  const grpc = new GrpcServer({ "grpc.max_receive_message_length": MAX_MESSAGE });
+  const { streams, idleMs, ageMs, graceMs } = { ...LIMITS, ...options.grpc };
+  const grpc = new GrpcServer({
+    "grpc.max_receive_message_length": MAX_MESSAGE,
+    "grpc.max_concurrent_streams": streams,
+    "grpc.max_connection_idle_ms": idleMs,
+    "grpc.max_connection_age_ms": ageMs,
+    "grpc.max_connection_age_grace_ms": graceMs,
+  });
   addMethods(grpc, [...options.methods, health(options.methods)], log);
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http = createServer(options.http ?? ((_, response) => response.writeHead(404).end()));

@@ -18,19 +18,24 @@ export interface Session {
 }
 
 const ID = /^[0-9a-f]{32}$/u;
+const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 /**
  * Sessions in storage, so that any replica may go on with one. Each ends at its time and leaves nothing behind: a timer
- * waits for the next that does, and one that is found too late is deleted then.
+ * waits for the next that does, and one that is found too late is deleted then. Once in the time that a session lives,
+ * storage is looked through for those of replicas that may be gone, so that each of them is seen before its end.
  */
 export class Sessions {
   readonly #storage: Storage;
   readonly #lifetimeMs: number;
   readonly #now: () => number;
   readonly #onError: (error: unknown) => void;
-  /** In the order in which they end: all live equally long. */
-  readonly #ending: { readonly id: string; readonly expires: number }[] = [];
+  /** In the order in which they end. */
+  #ending: { readonly id: string; readonly expires: number }[] = [];
+  readonly #known = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #survey: NodeJS.Timeout | undefined;
+  #sweeping = false;
   #closed = false;
 
   private constructor(storage: Storage, lifetimeMs: number, now: () => number, onError: (error: unknown) => void) {
@@ -48,16 +53,15 @@ export class Sessions {
     onError: (error: unknown) => void,
   ): Promise<Sessions> {
     const sessions = new Sessions(storage, lifetimeMs, now, onError);
-    const left = await Promise.all((await storage.list(Namespace.SESSION)).map(async (id) => await sessions.find(id)));
-    const alive = left.filter((session) => session !== undefined);
-    sessions.#ending.push(...alive.toSorted((a, b) => a.expires - b.expires));
-    sessions.#arm();
+    await sessions.#takeOver();
+    sessions.#surveyLater();
     return sessions;
   }
 
   async begin(tee: Tee, nonce: string): Promise<Session> {
     const session = { id: randomUUID().replaceAll("-", ""), tee, nonce, expires: this.#now() + this.#lifetimeMs };
     await this.#write(session);
+    this.#known.add(session.id);
     this.#ending.push(session);
     this.#arm();
     return session;
@@ -85,6 +89,7 @@ export class Sessions {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#survey);
   }
 
   #write({ id, tee, nonce, expires, token }: Session): Promise<void> {
@@ -94,20 +99,51 @@ export class Sessions {
     return this.#storage.set(Namespace.SESSION, id, Buffer.from(JSON.stringify(state)));
   }
 
+  /** Sessions of others become this replica's to end, too: whichever comes first does it. */
+  async #takeOver(): Promise<void> {
+    const others = (await this.#storage.list(Namespace.SESSION)).filter((id) => !this.#known.has(id));
+    const found: Session[] = [];
+    for (const id of others) {
+      if (this.#closed) return;
+      const session = await this.find(id);
+      if (session !== undefined) found.push(session);
+    }
+    for (const { id } of found) this.#known.add(id);
+    this.#ending = [...this.#ending, ...found].toSorted((a, b) => a.expires - b.expires);
+    // The next to end may be another one now.
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#arm();
+  }
+
+  #surveyLater(): void {
+    if (this.#closed) return;
+    this.#survey = timer(this.#lifetimeMs, () => {
+      const failed = (error: unknown): void => {
+        if (!this.#closed) this.#onError(error);
+      };
+      void this.#takeOver()
+        .catch(failed)
+        .finally(() => this.#surveyLater());
+    });
+  }
+
   #arm(): void {
     const [next] = this.#ending;
-    if (this.#closed || this.#timer !== undefined || next === undefined) return;
-    this.#timer = setTimeout(() => void this.#sweep(), Math.max(0, next.expires - this.#now()) + 1);
-    this.#timer.unref();
+    if (this.#closed || this.#sweeping || this.#timer !== undefined || next === undefined) return;
+    this.#timer = timer(next.expires - this.#now() + 1, () => void this.#sweep());
   }
 
   async #sweep(): Promise<void> {
+    this.#timer = undefined;
+    this.#sweeping = true;
     for (;;) {
       const [next] = this.#ending;
       if (next === undefined || next.expires > this.#now()) break;
       this.#ending.shift();
       try {
         await this.#storage.delete(Namespace.SESSION, next.id);
+        this.#known.delete(next.id);
       } catch (error) {
         this.#onError(error);
         // Storage that fails now is asked again after another lifetime.
@@ -115,9 +151,14 @@ export class Sessions {
         break;
       }
     }
-    this.#timer = undefined;
+    this.#sweeping = false;
     this.#arm();
   }
+}
+
+/** Does not keep the process. A time that Node's timers cannot hold is cut: who is called too early looks again. */
+function timer(ms: number, call: () => void): NodeJS.Timeout {
+  return setTimeout(call, Math.min(Math.max(0, ms), MAX_TIMER_MS)).unref();
 }
 
 /** Undefined for what cannot be read: it is nobody's session. */

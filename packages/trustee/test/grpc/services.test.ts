@@ -1,15 +1,18 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { join } from "node:path";
 
-import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { Client, connectivityState, credentials, type ServiceError } from "@grpc/grpc-js";
 import protobuf from "protobufjs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { serveServices } from "../../src/grpc/service-server.ts";
+import { referenceMethods } from "../../src/grpc/reference-api.ts";
+import { type GrpcLimits, serveServices } from "../../src/grpc/service-server.ts";
 import type { RunningServer } from "../../src/kbs/http-server.ts";
+import { ReferenceValues } from "../../src/rvps/reference-values.ts";
 import { serveAttestation, serveReferenceValues } from "../../src/services.ts";
 import { MemoryStorage } from "../../src/storage/memory.ts";
 import { attest, sampleGuest } from "../kbs/sample-guest.ts";
@@ -42,7 +45,16 @@ function caller(port: number) {
     const answer = root.lookupType(`${name}.${responseType}`);
     return answer.toObject(answer.decode(reply));
   };
-  return { raw, call, close: () => client.close() };
+  /** Resolves when there is no connection any more. */
+  const disconnected = async (): Promise<void> => {
+    const channel = client.getChannel();
+    while (channel.getConnectivityState(false) === connectivityState.READY) {
+      await new Promise((done) =>
+        channel.watchConnectivityState(connectivityState.READY, Number.POSITIVE_INFINITY, done),
+      );
+    }
+  };
+  return { raw, call, disconnected, close: () => client.close() };
 }
 
 const log: string[] = [];
@@ -246,6 +258,70 @@ it.each([
     clearInterval(drip);
     await bounded.close();
   }
+});
+
+describe("a connection of gRPC", () => {
+  const methods = [{ path: "/x.X/Slow", answer: () => new Promise<never>(() => {}) }];
+  const head = { ":method": "POST", ":path": "/x.X/Slow", "content-type": "application/grpc", te: "trailers" };
+
+  async function opened(
+    grpc: Partial<GrpcLimits>,
+  ): Promise<AsyncDisposable & { readonly session: ClientHttp2Session }> {
+    const limited = await serveServices({ ...common, methods, grpc });
+    const session = connectHttp2(`http://127.0.0.1:${limited.port}`).on("error", () => {});
+    return {
+      session,
+      async [Symbol.asyncDispose]() {
+        session.destroy();
+        await limited.close();
+      },
+    };
+  }
+  const closed = (session: ClientHttp2Session): Promise<unknown> =>
+    new Promise((done) => void session.once("close", done));
+
+  it("has so many calls at a time", async () => {
+    await using one = await opened({ streams: 3 });
+    const [settings] = (await once(one.session, "remoteSettings")) as [{ readonly maxConcurrentStreams: number }];
+    expect(settings.maxConcurrentStreams).toBe(3);
+  });
+
+  it("without calls is told to go, and ends", async () => {
+    await using one = await opened({ idleMs: 100 });
+    await closed(one.session);
+  });
+
+  it.each([
+    ["sends nothing more", () => undefined],
+    ["drips", (stream: ClientHttp2Stream) => void stream.write(Buffer.of(0))],
+  ])("whose call %s ends once it is old", async (_, drip) => {
+    await using one = await opened({ ageMs: 200, graceMs: 200 });
+    const stream = one.session.request(head).on("error", () => {});
+    const timer = setInterval(() => drip(stream), 20);
+    try {
+      await closed(one.session);
+    } finally {
+      clearInterval(timer);
+    }
+  });
+
+  it("that ended for its age is replaced by the client's next call", async () => {
+    const young = await serveServices({
+      ...common,
+      methods: referenceMethods(new ReferenceValues(new MemoryStorage(), Date.now)),
+      grpc: { idleMs: 50 },
+    });
+    const rvps = caller(young.port);
+    try {
+      for (let round = 0; round < 4; round++) {
+        expect(await rvps.call(RVPS, "QueryReferenceValue", { reference_value_id: "a" })).toEqual({});
+        await rvps.disconnected();
+      }
+    } finally {
+      rvps.close();
+      await young.close();
+    }
+  });
 });
 
 it("reference values by themselves run out", async () => {

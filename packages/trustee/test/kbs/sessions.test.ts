@@ -79,6 +79,68 @@ it("a session is removed later when storage fails at its end", async () => {
   expect(await left(storage)).toEqual([]);
 });
 
+it("sessions of a replica that is gone end at their time through another, whenever they began", async () => {
+  const storage = new MemoryStorage();
+  const [gone, other] = [await open(storage), await open(storage)];
+  const ids: string[] = [];
+  for (let at = 0; at < 4; at++) {
+    const session = await gone.begin("sample", String(at));
+    ids.push(session.id);
+    if (at % 2 === 0) await gone.attested(session, "token");
+    await vi.advanceTimersByTimeAsync(300);
+  }
+  // 1200 ms: the first has ended, the others have not.
+  gone.close();
+  expect(await left(storage)).toEqual(ids.slice(1));
+  expect(await other.find(ids[2] ?? "")).toMatchObject({ nonce: "2", token: "token" });
+  await vi.advanceTimersByTimeAsync(1002);
+  expect(await left(storage)).toEqual([]);
+  // Nobody's, and in the meantime storage failed.
+  const errors: unknown[] = [];
+  const third = await Sessions.open(storage, 1000, Date.now, (error) => errors.push(error));
+  const list = vi.spyOn(storage, "list").mockRejectedValue(new Error("disk"));
+  await vi.advanceTimersByTimeAsync(1000);
+  list.mockRestore();
+  expect(errors).toHaveLength(1);
+  await storage.set(Namespace.SESSION, "1".repeat(32), Buffer.from("half of a sess"));
+  await vi.advanceTimersByTimeAsync(1002);
+  expect(await left(storage)).toEqual([]);
+  third.close();
+  other.close();
+});
+
+it("each session of two replicas ends once, whoever began it", async () => {
+  const storage = new MemoryStorage();
+  const [one, two] = [await open(storage), await open(storage)];
+  const deleted = vi.spyOn(storage, "delete");
+  for (let at = 0; at < 6; at++) {
+    await (at % 2 === 0 ? one : two).begin("sample", String(at));
+    await vi.advanceTimersByTimeAsync(170);
+  }
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(await left(storage)).toEqual([]);
+  const results = await Promise.all(deleted.mock.results.map(({ value }) => value as Promise<boolean>));
+  expect(results.filter(Boolean)).toHaveLength(6);
+  one.close();
+  two.close();
+  deleted.mockClear();
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(deleted).not.toHaveBeenCalled();
+});
+
+it("a session that lives longer than a timer can wait is not looked for all the time", async () => {
+  const storage = new MemoryStorage();
+  const year = 400 * 24 * 3600 * 1000;
+  const sessions = await Sessions.open(storage, year, Date.now, () => {});
+  await sessions.begin("sample", "n");
+  const list = vi.spyOn(storage, "list");
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(list).not.toHaveBeenCalled();
+  expect(vi.getTimerCount()).toBe(2);
+  sessions.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 it.each(["", "../x", "zz", "A".repeat(32)])("no session is called %j", async (id) => {
   expect(await (await open(new MemoryStorage())).find(id)).toBeUndefined();
 });
