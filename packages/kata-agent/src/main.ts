@@ -82,10 +82,13 @@ async function main(): Promise<void> {
   });
   requireBinding(initdata, plan, mayUseUnboundInitdata(), log.child("initdata"));
 
-  // The policy compiles while the components start; neither needs the other, and the port opens after both.
-  const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log, initdata?.policy));
+  // The policy compiles while the components start; neither needs the other, and the port opens after both. Compiling
+  // keeps this thread from anything else, so the processes come first.
   const supervisor = new Supervisor(systemLaunchPorts(log.child("launch"), tracer));
-  const launching = supervisor.launch(plan);
+  const running = Promise.withResolvers<void>();
+  const launching = supervisor.launch(plan, running.resolve);
+  await Promise.race([running.promise, launching]);
+  const loading = tracer.span("policy", "", () => loadPolicy(config.policyFile, log, initdata?.policy));
   const [policy] = await Promise.all([loading, launching]);
 
   const ended = Promise.withResolvers<void>();

@@ -51,7 +51,8 @@ async function boot(ports: Ports, end: GuestEnd, file: string): Promise<void> {
   await tracer.step("loopback", loopbackUp(sys));
   await tracer.step("sysctls", setSysctls(effects, options.log !== undefined));
   const syslog = await tracer.step("syslog", Syslog.listen(sys, log));
-  log.info(versionLine(file));
+  // Not otherwise: hashing brings a library along that is of no other use before the agent runs.
+  if (log.tells("info")) log.info(versionLine(file));
 
   const daemons = new Daemons({ log, output: () => (log.tells("debug") ? ports.output() : "ignore"), fail: end.fail });
   // Before the first child, so that no orphan is missed.

@@ -85,20 +85,26 @@ export class Supervisor {
    * Starts the components together and waits for their sockets: none needs another to start. Those without a socket
    * follow, so that nobody waits longer for their sake. Rejects with INTERNAL when one ends or is not ready in time, with
    * the others ended: an agent without its components must not open its port.
+   *
+   * @param running called once, when the processes of those that are waited for run.
    */
-  async launch(plan: LaunchPlan): Promise<void> {
+  async launch(plan: LaunchPlan, running: () => void = () => undefined): Promise<void> {
     if (plan.missing.length > 0) {
       this.#ports.log.warning("guest components are not started: a needed binary is missing", {
         missing: plan.missing,
       });
     }
-    const start = async (component: Component): Promise<void> => {
-      this.#states.set(component.id, { ready: false, restarts: 0, crashes: 0 });
-      const process = await this.#startOnce(component);
-      this.#loops.push(this.#keepRunning(component, process));
-    };
     const awaited = plan.start.filter(({ socket }) => socket !== undefined);
     const others = plan.start.filter(({ socket }) => socket === undefined);
+    let spawned = 0;
+    const start = async (component: Component): Promise<void> => {
+      this.#states.set(component.id, { ready: false, restarts: 0, crashes: 0 });
+      const process = await this.#startOnce(component, () => {
+        spawned += 1;
+        if (spawned === awaited.length) running();
+      });
+      this.#loops.push(this.#keepRunning(component, process));
+    };
     const starts: Promise<void>[] = [];
     try {
       for (const components of [awaited, others]) {
@@ -130,7 +136,7 @@ export class Supervisor {
     gone.abort();
   }
 
-  async #startOnce(component: Component): Promise<ComponentProcess> {
+  async #startOnce(component: Component, spawned?: () => void): Promise<ComponentProcess> {
     const { id, socket } = component;
     if (socket !== undefined) await this.#ports.removeSocket(socket);
     const launched = this.#ports.tracer.begin("launch", id);
@@ -138,6 +144,7 @@ export class Supervisor {
     this.#running.set(id, process);
     // `stop` kills what it finds running, and may have looked before this process was there.
     if (this.#stopping.signal.aborted) process.kill("SIGTERM");
+    spawned?.();
     if (socket !== undefined) await this.#ready({ ...component, socket }, process);
     launched();
     this.#change(id, (state) => (state.ready = true));

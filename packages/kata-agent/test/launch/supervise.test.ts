@@ -167,6 +167,29 @@ describe("Supervisor", () => {
     expect(world.processes.map(({ kills }) => kills)).toEqual([["SIGKILL"], ["SIGKILL"]]);
   });
 
+  it("tells once when all run that are waited for, before any of them is ready", async () => {
+    const { socket: _, ...quiet } = component;
+    const world = new World();
+    const opened = Promise.withResolvers<void>();
+    world.ready = () => opened.promise;
+    const supervisor = new Supervisor(world);
+    let told = 0;
+    const start = [component, { ...component, id: "other" }, { ...quiet, id: "rest" }];
+    const launching = supervisor.launch({ start, missing: [] }, () => {
+      told += 1;
+      expect(world.processes).toHaveLength(2);
+    });
+    await new Promise(setImmediate);
+    expect(told).toBe(1);
+    opened.resolve();
+    await launching;
+    // Nor is a restart told.
+    world.processes[0]?.end({ code: 0, signal: null });
+    await world.told(READY, 4);
+    expect(told).toBe(1);
+    await supervisor.stop();
+  });
+
   it("kills a component that does not end when it is asked to", async () => {
     const world = new World();
     const supervisor = new Supervisor(world);
