@@ -31,6 +31,8 @@ const siblings: ReadonlySet<string> = new Set([
   "@nacre/image-puller @nacre/kata-sys-util",
   // Both are of the host; the command starts the broker in its own process.
   "@nacre/cli @nacre/trustee",
+  // Who seals secrets speaks the formats, and to the services, of the hub that unseals them.
+  "@nacre/cli @nacre/confidential-data-hub",
   "@nacre/attesters @nacre/kata-sys-util",
 ]);
 

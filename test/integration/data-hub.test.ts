@@ -1,9 +1,11 @@
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { formatSealedSecret, signJws } from "@nacre/confidential-data-hub/secret";
 import { REASON_DOMAIN } from "@nacre/kbs-protocol";
-import { decode, GetResourceService, SecureMountService, type status } from "@nacre/protocols";
+import { decode, GetResourceService, SealedSecretService, SecureMountService, type status } from "@nacre/protocols";
 import { reasonOf, RpcError } from "@nacre/ttrpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -92,6 +94,41 @@ describe("resources", () => {
   it("are in no line of the log", () => {
     expect(stack.lines.join("\n")).toContain("getting resource");
     expect(stack.lines.join("\n")).not.toContain(SECRET);
+  });
+});
+
+describe("sealed secrets", () => {
+  const signer = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+  const secret = (name: string): Buffer =>
+    Buffer.from(
+      signJws(
+        Buffer.from(formatSealedSecret({ type: "vault", name, provider: "kbs", settings: {}, annotations: {} })),
+        "kbs:///default/signing/pub",
+        signer,
+      ),
+    );
+  const unseal = async (sealed: Buffer): Promise<string> =>
+    Buffer.from((await stack.call(SealedSecretService.methods.UnsealSecret, { secret: sealed })).plaintext).toString();
+
+  it("are opened with keys and secrets of the broker", async () => {
+    await stack.put("default/signing/pub", JSON.stringify(createPublicKey(signer).export({ format: "jwk" })));
+    expect(await unseal(secret("kbs:///repo/type/tag"))).toBe(SECRET);
+    const error = await unseal(secret("kbs:///repo/type/none")).catch((e: unknown) => e);
+    expect((error as Error).message).toMatch(/^\[CDH\] \[ERROR\]: Unseal Secret failed: /u);
+    expect(reasonOf(error, REASON_DOMAIN)).toBe("MISSING");
+    expect(stack.lines.join("\n")).not.toContain(SECRET);
+  });
+
+  it("ask a KMS's client, which is loaded then", async () => {
+    const settings = { region: "eu-north-1" };
+    const payload = formatSealedSecret({ type: "vault", name: "x", provider: "AWS", settings, annotations: {} });
+    const error = await unseal(Buffer.from(signJws(Buffer.from(payload), "kbs:///default/signing/pub", signer))).catch(
+      (e: unknown) => e,
+    );
+    expect((error as Error).message).toContain(
+      "KMS credential: /run/confidential-containers/cdh/kbs/kms-credential/aws",
+    );
+    expect(reasonOf(error, REASON_DOMAIN)).toBe("MISSING");
   });
 });
 

@@ -26,6 +26,7 @@ packages=(
   openssl          # certificates of the TLS registry
   postgresql redis-server  # the key broker's storages
   procps
+  python3-jwcrypto # the independent reader and maker of sealed secrets
   qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images

@@ -31,6 +31,7 @@ const OURS = [
   "/usr/lib/nacre/grpc-server.mjs",
   "/usr/lib/nacre/installed.json",
   "/usr/lib/nacre/kata-agent.mjs",
+  "/usr/lib/nacre/kms-clients.mjs",
   "/usr/lib/nacre/koffi.node",
   "/usr/lib/nacre/regorus.wasm",
   "/usr/lib/nacre/unpack-worker.mjs",

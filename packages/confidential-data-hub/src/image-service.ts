@@ -3,6 +3,7 @@ import type { PulledImage } from "@nacre/image-puller";
 import { type Handlers, messageWithCauses } from "@nacre/ttrpc";
 
 import { ERROR_MARK, failure } from "./answer.ts";
+import { once } from "./once.ts";
 
 /** What the service needs of a puller. */
 export interface Puller {
@@ -19,16 +20,7 @@ export function imageService(
   log: ComponentLog,
   tracer?: Pick<Tracer, "begin">,
 ): Handlers<typeof ImagePullService> {
-  let puller: Promise<Puller> | undefined;
-  const opened = async (): Promise<Puller> => {
-    puller ??= open();
-    try {
-      return await puller;
-    } catch (error) {
-      puller = undefined;
-      throw error;
-    }
-  };
+  const opened = once(open);
   return {
     async PullImage({ image_url, bundle_path }, { signal }) {
       const started = performance.now();

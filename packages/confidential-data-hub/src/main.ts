@@ -4,7 +4,9 @@ import {
   componentLog,
   GetResourceService,
   ImagePullService,
+  KeyProviderService,
   parseKernelCommandLine,
+  SealedSecretService,
   SecureMountService,
   Tracer,
   traceWanted,
@@ -13,12 +15,17 @@ import { messageWithCauses } from "@nacre/ttrpc";
 import { type GrpcMethod, type GrpcServer, parseAddress, serveRpc } from "@nacre/vsock";
 import { offerInspector } from "@nacre/vsock/inspector-port";
 import { FLAVOUR } from "./flavour.ts";
+import { keyProviderService } from "./key/key-provider-service.ts";
+import { type KmsModule, kmsOpener } from "./kms/open-kms.ts";
 import { imageService, type Puller } from "./image-service.ts";
 import { loadConfig } from "./load-config.ts";
 import { parseOptions } from "./options.ts";
+import { once } from "./once.ts";
 import { writeCredentials } from "./resource/credentials.ts";
 import { openResources } from "./resource/open-resources.ts";
 import { resourceService } from "./resource/resource-service.ts";
+import { sealedSecretService } from "./secret/sealed-secret-service.ts";
+import type { Unsealer } from "./secret/unsealer.ts";
 import { secureMountService } from "./secure-mount-service.ts";
 import { HubServices } from "./services.ts";
 import { VERSION } from "./version.ts";
@@ -35,6 +42,11 @@ const grpcUrl: URL = import.meta.url.endsWith(".mjs")
 
 /** For all of them; the agent gives up on a component much earlier unless it is told otherwise. */
 const CREDENTIALS_TIMEOUT_MS = 150_000;
+
+/** Clients of key management services: the same. */
+const kmsUrl: URL = import.meta.url.endsWith(".mjs")
+  ? new URL("./kms-clients.mjs", import.meta.url)
+  : new URL(import.meta.resolve("@nacre/confidential-data-hub/kms-clients"));
 
 interface GrpcModule {
   createGrpcServer(this: void, methods: readonly GrpcMethod[]): GrpcServer;
@@ -65,6 +77,17 @@ async function main(): Promise<void> {
     await writeCredentials(config.credentials, resources, AbortSignal.timeout(CREDENTIALS_TIMEOUT_MS));
     log("info", `${config.credentials.length} credentials are in place`);
   }
+  const openKms = kmsOpener({
+    resources,
+    env: process.env,
+    loadClients: async () => (await import(kmsUrl.href)) as KmsModule,
+  });
+  const loadUnsealer = async (): Promise<Unsealer> => {
+    const { Unsealer, VerificationKeys } = await import("./secret/index.ts");
+    const keys = new VerificationKeys(resources);
+    return new Unsealer({ keys, openKms, skipVerification: config.skipSecretVerification });
+  };
+  if (config.skipSecretVerification) log("warn", "sealed secrets are taken whoever signed them");
   const pullerLoaded = Promise.withResolvers<() => Promise<Puller>>();
   const services = new HubServices((error, method) => log("error", `${method}: ${messageWithCauses(error)}`))
     .add(
@@ -72,6 +95,14 @@ async function main(): Promise<void> {
       imageService(async () => (await pullerLoaded.promise)(), log, tracer),
     )
     .add(GetResourceService, resourceService(resources, log))
+    .add(SealedSecretService, sealedSecretService(once(loadUnsealer), log))
+    .add(
+      KeyProviderService,
+      keyProviderService(
+        once(async () => new (await import("./key/unwrapper.ts")).Unwrapper({ resources, openKms })),
+        log,
+      ),
+    )
     .add(SecureMountService, secureMountService(log));
 
   const address = parseAddress(config.socket);

@@ -2,7 +2,7 @@ import { type FailureReason, failureReason, isFailureReason, REASON_DOMAIN } fro
 import { Code } from "@nacre/protocols";
 import { reasonOf, RpcError } from "@nacre/ttrpc";
 
-import { HubError, type HubErrorCode } from "./error.ts";
+import type { HubErrorCode } from "./error.ts";
 
 const REASONS: Readonly<Record<HubErrorCode, FailureReason | undefined>> = {
   agent: "UNREACHABLE",
@@ -25,7 +25,8 @@ export function hubReason(error: unknown): FailureReason | undefined {
 }
 
 function reasonOfOne(error: Error): FailureReason | undefined {
-  if (error instanceof HubError) return REASONS[error.code];
+  // By name: clients of key management services are a bundle with a class of their own.
+  if (error.name === "HubError" && "code" in error) return REASONS[error.code as HubErrorCode];
   if (error instanceof RpcError) {
     const said = reasonOf(error, REASON_DOMAIN);
     if (isFailureReason(said)) return said;

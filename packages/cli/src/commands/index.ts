@@ -1,6 +1,7 @@
 import type { Command } from "../command.ts";
 import { aaEvidence, aaExtend, aaTee, aaToken } from "./aa.ts";
 import { attest } from "./attest.ts";
+import { cdhGetResource, cdhPullImage, cdhUnseal, cdhUnwrap } from "./cdh.ts";
 import { doctor } from "./doctor.ts";
 import { exec } from "./exec.ts";
 import { guestConsole } from "./guest-console.ts";
@@ -20,6 +21,9 @@ import { ps } from "./ps.ts";
 import { rm } from "./rm.ts";
 import { rpc } from "./rpc.ts";
 import { run } from "./run.ts";
+import { secretKeygen } from "./secret-keygen.ts";
+import { secretSeal } from "./secret-seal.ts";
+import { secretUnseal } from "./secret-unseal.ts";
 import { stats } from "./stats.ts";
 import { trace } from "./trace.ts";
 import { trusteeAs, trusteeRvps } from "./trustee-services.ts";
@@ -52,6 +56,13 @@ export const COMMANDS: readonly Command[] = [
   aaEvidence,
   aaToken,
   aaExtend,
+  cdhGetResource,
+  cdhUnseal,
+  cdhUnwrap,
+  cdhPullImage,
+  secretKeygen,
+  secretSeal,
+  secretUnseal,
   trusteeStart,
   trusteeToken,
   trusteeAs,

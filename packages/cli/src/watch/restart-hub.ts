@@ -12,7 +12,7 @@ const HUB = "/usr/local/bin/confidential-data-hub";
 const READY_TIMEOUT_MS = 30_000;
 
 /** Files that the hub alone runs; the agent starts it again when it has ended. */
-export const HUB_FILES: readonly string[] = ["confidential-data-hub.mjs", "unpack-worker.mjs"];
+export const HUB_FILES: readonly string[] = ["confidential-data-hub.mjs", "kms-clients.mjs", "unpack-worker.mjs"];
 
 /** Ends the hub of a simulated guest and resolves when the next one is ready. Throws NacreError `guest`. */
 export async function restartHub(guest: Guest, signal: AbortSignal): Promise<void> {
