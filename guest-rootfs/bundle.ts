@@ -31,6 +31,7 @@ export const ENTRIES: readonly Entry[] = [
   { name: "api-server-rest", source: "packages/api-server-rest/src/main.ts", program: true },
   { name: "confidential-data-hub", source: "packages/confidential-data-hub/src/main.ts", program: true },
   { name: "kms-clients", source: "packages/confidential-data-hub/src/kms/clients.ts", program: false },
+  { name: "image-signatures", source: "packages/image-puller/src/signature/gate.ts", program: false },
   { name: "unpack-worker", source: "packages/image-puller/src/unpack-worker.ts", program: false },
   { name: "inspector-relay", source: "packages/vsock/src/inspector-relay.ts", program: false, devkitOnly: true },
   { name: "serial-bridge", source: "packages/vsock/src/serial-bridge.ts", program: false, devkitOnly: true },

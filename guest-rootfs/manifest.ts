@@ -125,6 +125,7 @@ const daemons = ({ sources, flavour, init }: ManifestOptions): readonly Entry[] 
       "/usr/local/bin/confidential-data-hub",
       join(bundles, "confidential-data-hub.mjs"),
     ),
+    data("/usr/lib/nacre/image-signatures.mjs", own(join(bundles, "image-signatures.mjs"))),
     data("/usr/lib/nacre/kms-clients.mjs", own(join(bundles, "kms-clients.mjs"))),
     data("/usr/lib/nacre/unpack-worker.mjs", own(join(bundles, "unpack-worker.mjs"))),
     ...(flavour === "devkit"

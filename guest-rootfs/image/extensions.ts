@@ -83,6 +83,7 @@ function coco({ sources, flavour }: ExtensionOptions): readonly Entry[] {
     bundle("attestation-agent.mjs"),
     bundle("grpc-server.mjs"),
     bundle("confidential-data-hub.mjs"),
+    bundle("image-signatures.mjs"),
     bundle("kms-clients.mjs"),
     bundle("unpack-worker.mjs"),
     data("/usr/lib/nacre/koffi.node", npmSource(`@koromix/koffi-linux-${sources.arch}`, koffiModule(sources.arch))),

@@ -19,6 +19,7 @@ packages=(
   gcc libc6-dev    # the pause binary; layouts of the C library's structures
   git
   golang-go        # the Go ttRPC peer
+  gnupg            # signs images
   iproute2         # the guest's network
   kmod
   libcap2-bin      # getcap, the independent reader of file capabilities

@@ -29,6 +29,7 @@ const OURS = [
   "/usr/lib/nacre/attestation-agent.mjs",
   "/usr/lib/nacre/confidential-data-hub.mjs",
   "/usr/lib/nacre/grpc-server.mjs",
+  "/usr/lib/nacre/image-signatures.mjs",
   "/usr/lib/nacre/installed.json",
   "/usr/lib/nacre/kata-agent.mjs",
   "/usr/lib/nacre/kms-clients.mjs",

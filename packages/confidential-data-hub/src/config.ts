@@ -11,6 +11,9 @@ export const DEFAULT_AGENT_SOCKET = "unix:///run/confidential-containers/attesta
 /** The directory that the agent mounts trusted storage on. */
 export const DEFAULT_WORK_DIR = "/run/kata-containers/image/";
 
+/** A document of its own: in the configuration, or at a `file://` or `kbs://` URI or an absolute path. */
+export type SettingSource = { readonly text: string } | { readonly uri: string };
+
 export interface ImageSettings {
   readonly workDir: string;
   readonly concurrentDownloads: number;
@@ -20,6 +23,10 @@ export interface ImageSettings {
   readonly registriesUri?: string;
   /** `file://` URI of an auth.json. */
   readonly credentialsUri?: string;
+  /** Which images may run, by whose signature. Without it every image may. */
+  readonly securityPolicy?: SettingSource;
+  /** Where GPG's signatures lie. */
+  readonly sigstoreConfig?: SettingSource;
   /** PEM, added to the platform's roots. */
   readonly extraRoots: readonly string[];
   readonly proxy?: ProxySettings;
@@ -45,14 +52,6 @@ export interface HubConfig {
   readonly skipSecretVerification: boolean;
   readonly image: ImageSettings;
 }
-
-/** Settings of features that are not part of this daemon yet; pulling without them would be less safe than asked for. */
-const SIGNATURE_KEYS = [
-  "image_security_policy_uri",
-  "image_security_policy",
-  "sigstore_config_uri",
-  "sigstore_config",
-] as const;
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -97,8 +96,11 @@ export function parseConfig(root: unknown): HubConfig {
  */
 export function configFromKernel(commandLine: string): HubConfig {
   const kernel = parseKernelCommandLine(commandLine);
-  if (kernel.last("agent.enable_signature_verification") === "true") {
-    throw new ConfigError("agent.enable_signature_verification=true: this hub does not verify signatures");
+  // Switches of the command line may only tighten: without the first one the second one is no policy, as upstream has it.
+  const verify = kernel.last("agent.enable_signature_verification") === "true";
+  const policyFile = verify ? kernel.last("agent.image_policy_file") : undefined;
+  if (verify && policyFile === undefined) {
+    throw new ConfigError("agent.enable_signature_verification=true: expected agent.image_policy_file, too");
   }
   const credentials = kernel.last("agent.image_registry_auth");
   const proxy = ["https_proxy", "http_proxy", "no_proxy"].map((key) => [key, kernel.last(`agent.${key}`)] as const);
@@ -107,6 +109,7 @@ export function configFromKernel(commandLine: string): HubConfig {
   const config = parseConfig({
     image: {
       ...(credentials === undefined ? {} : { authenticated_registry_credentials_uri: credentials }),
+      ...(policyFile === undefined ? {} : { image_security_policy_uri: policyFile }),
       ...(given.length === 0 ? {} : { image_pull_proxy: Object.fromEntries(given) }),
     },
   });
@@ -128,6 +131,17 @@ export function filePath(key: string, uri: string): string {
     throw new ConfigError(`${key} is ${JSON.stringify(uri)}: expected file:///PATH, this hub does not fetch resources`);
   }
   return path;
+}
+
+/** The URI counts before the text, as upstream's does. @throws ConfigError */
+function settingSource(image: Table, key: string): SettingSource | undefined {
+  const uri = text(`image.${key}_uri`, image[`${key}_uri`]);
+  const inline = text(`image.${key}`, image[key]);
+  if (uri === undefined) return inline === undefined ? undefined : { text: inline };
+  if (!/^(?:file:\/\/)?\/|^kbs:\/\/\//u.test(uri)) {
+    throw new ConfigError(`image.${key}_uri is ${JSON.stringify(uri)}: expected file:///PATH or kbs:///…`);
+  }
+  return { uri };
 }
 
 function parseKbc(value: unknown): KbcSettings {
@@ -154,11 +168,13 @@ function parseImage(value: unknown): ImageSettings {
     "extra_root_certificates",
     "image_pull_proxy",
     "work_dir",
-    ...SIGNATURE_KEYS,
+    "image_security_policy",
+    "image_security_policy_uri",
+    "sigstore_config",
+    "sigstore_config_uri",
   ]);
-  for (const key of SIGNATURE_KEYS) {
-    if (image[key] !== undefined) throw new ConfigError(`image.${key}: this hub does not verify signatures`);
-  }
+  const securityPolicy = settingSource(image, "image_security_policy");
+  const sigstoreConfig = settingSource(image, "sigstore_config");
   const downloads = image["max_concurrent_layer_downloads_per_image"] ?? 3;
   // Zero would wait for ever; more than a few dozen connections to one registry is refused by most.
   if (typeof downloads !== "number" || !Number.isInteger(downloads) || downloads < 1 || downloads > 64) {
@@ -181,6 +197,8 @@ function parseImage(value: unknown): ImageSettings {
     ...(image["registry_config"] === undefined ? {} : { registries: parseRegistryConfig(image["registry_config"]) }),
     ...(registriesUri === undefined ? {} : { registriesUri }),
     ...(credentialsUri === undefined ? {} : { credentialsUri }),
+    ...(securityPolicy === undefined ? {} : { securityPolicy }),
+    ...(sigstoreConfig === undefined ? {} : { sigstoreConfig }),
     extraRoots: roots,
     ...(image["image_pull_proxy"] === undefined ? {} : { proxy: parseProxy(image["image_pull_proxy"]) }),
   };

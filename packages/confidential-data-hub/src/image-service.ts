@@ -29,6 +29,10 @@ export function imageService(
       try {
         const image = await (await opened()).pull(image_url, bundle_path, signal);
         const time = Math.round(performance.now() - started);
+        if (image.signature !== undefined) {
+          const { scope, accepted } = image.signature;
+          log("info", `signature policy, ${scope}: ${accepted.map((one) => JSON.stringify(one)).join(", ")}`);
+        }
         log("info", `pulled image ${JSON.stringify(image_url)}, manifest ${image.manifestDigest}, in ${time} ms`);
         return {
           manifest_digest: image.manifestDigest,

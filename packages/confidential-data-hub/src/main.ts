@@ -35,6 +35,11 @@ const workerUrl: URL = import.meta.url.endsWith(".mjs")
   ? new URL("./unpack-worker.mjs", import.meta.url)
   : new URL(import.meta.resolve("@nacre/image-puller/unpack-worker"));
 
+/** What judges images' signatures: the same. */
+const signaturesUrl: URL = import.meta.url.endsWith(".mjs")
+  ? new URL("./image-signatures.mjs", import.meta.url)
+  : new URL(import.meta.resolve("@nacre/image-puller/signatures"));
+
 /** What speaks gRPC: the same. */
 const grpcUrl: URL = import.meta.url.endsWith(".mjs")
   ? new URL("./grpc-server.mjs", import.meta.url)
@@ -132,7 +137,9 @@ async function main(): Promise<void> {
 
   // The socket is open early, and all that a pull needs has run once by the time that the first container is created.
   const { preparePuller } = await import("./open-puller.ts");
-  pullerLoaded.resolve(preparePuller(config.image, workerUrl, log, tracer));
+  pullerLoaded.resolve(
+    preparePuller(config.image, { worker: workerUrl, signatures: signaturesUrl }, resources, log, tracer),
+  );
 }
 
 function fail(error: unknown): never {

@@ -99,9 +99,10 @@ describe("parseConfig", () => {
     [{ image: { workdir: "/x" } }, "[image] has the unknown key workdir"],
     [{ image: { max_concurrent_layer_downloads_per_image: 0 } }, "is not a number from 1 to 64"],
     [{ image: { extra_root_certificates: "PEM" } }, "not a list of PEM certificates"],
-    [{ image: { image_security_policy_uri: "kbs:///default/security-policy/test" } }, "does not verify signatures"],
-    [{ image: { image_security_policy: "{}" } }, "does not verify signatures"],
-    [{ image: { sigstore_config_uri: "file:///s" } }, "does not verify signatures"],
+    [{ image: { image_security_policy_uri: "https://policies.test/p" } }, "image.image_security_policy_uri is"],
+    [{ image: { image_security_policy_uri: "policy.json" } }, "expected file:///PATH or kbs:///"],
+    [{ image: { image_security_policy: "" } }, "image.image_security_policy is not a text"],
+    [{ image: { sigstore_config_uri: 1 } }, "image.sigstore_config_uri is not a text"],
     [{ image: { image_pull_proxy: { https_proxy: "p:3128" } } }, "image_pull_proxy.https_proxy is not a URL"],
     [{ image: { image_pull_proxy: { http_proxy: "socks5://p" } } }, "image_pull_proxy.http_proxy is not a URL"],
     [{ image: { image_pull_proxy: { ftp_proxy: "http://p" } } }, "unknown key ftp_proxy"],
@@ -150,6 +151,13 @@ describe("configFromKernel", () => {
     );
   });
 
+  it("takes a signature policy where verification is enabled", () => {
+    const enabled =
+      "agent.enable_signature_verification=true agent.image_policy_file=kbs:///default/security-policy/test";
+    expect(configFromKernel(enabled).image.securityPolicy).toEqual({ uri: "kbs:///default/security-policy/test" });
+    expect(configFromKernel("agent.image_policy_file=file:///p").image).not.toHaveProperty("securityPolicy");
+  });
+
   it("takes the proxies", () => {
     const line = "agent.https_proxy=http://p:1 agent.no_proxy=a.test,b.test agent.http_proxy=";
     expect(configFromKernel(line).image.proxy).toEqual({ https: "http://p:1", exceptions: "a.test,b.test" });
@@ -157,7 +165,7 @@ describe("configFromKernel", () => {
   });
 
   it.each([
-    ["agent.enable_signature_verification=true", "does not verify signatures"],
+    ["agent.enable_signature_verification=true", "expected agent.image_policy_file, too"],
     ["agent.https_proxy=p", "image_pull_proxy.https_proxy is not a URL"],
     ["agent.image_registry_auth=kbs:///a/b/c", "expected file:///PATH"],
   ])("refuses %s", (line, why) => {

@@ -1,5 +1,5 @@
 /**
- * What went wrong. `tar`, `unsafe`, `limit`, `digest`, `unsupported` are the image's fault, `no-space` and `storage` the
+ * What went wrong. `tar`, `unsafe`, `limit`, `digest`, `unsupported`, `signature` are the image's fault, `no-space` and `storage` the
  * guest's, `bundle` and `configuration` the caller's; `pull` wraps one of them for the caller of a whole pull.
  */
 export type PullErrorCode =
@@ -8,6 +8,7 @@ export type PullErrorCode =
   | "limit"
   | "digest"
   | "unsupported"
+  | "signature"
   | "no-space"
   | "storage"
   | "bundle"

@@ -25,6 +25,7 @@ import { bundleConfig } from "./bundle.ts";
 import { describeError, PullError } from "./error.ts";
 import { LayerStore, type StoredLayer } from "./layer-store.ts";
 import { type OverlayCalls, type OverlayMount, OverlayStore } from "./overlay.ts";
+import type { FoundImage, SignatureVerdict } from "./signature/verdict.ts";
 import type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
 
 /** Downloads of one image at a time unless configured otherwise (image-rs has the same default). */
@@ -48,8 +49,19 @@ export interface ImagePullerOptions {
   readonly credentials?: CredentialStore | undefined;
   readonly concurrentDownloads?: number;
   readonly retry?: RetryPolicy;
+  /** Whether an image may be used at all. Default: every image. */
+  readonly signatures?: SignatureGate | undefined;
   /** Is told of each part of a pull. */
   readonly tracer?: Pick<Tracer, "span"> | undefined;
+}
+
+/** Judges an image before anything of it is used, also where every layer is there already. */
+export interface SignatureGate {
+  /**
+   * `client` reads the repository that the image was found in. By what it was let in; rejects with PullError `signature`, or with
+   * what the environment did.
+   */
+  check(image: FoundImage, client: RepositoryClient, signal?: AbortSignal): Promise<SignatureVerdict>;
 }
 
 /** What was pulled; every digest has been verified. */
@@ -60,6 +72,8 @@ export interface PulledImage {
   readonly configDigest: string;
   /** Lowest layer first. */
   readonly diffIds: readonly string[];
+  /** By what the signature policy let it in, where there is one. */
+  readonly signature?: SignatureVerdict;
 }
 
 /** Pulls images into bundles. */
@@ -112,7 +126,7 @@ export class ImagePuller {
         signal?.throwIfAborted();
         const task = formatReference(source.reference);
         try {
-          return { ...(await this.#pullFrom(source, bundle, signal)), reference: image };
+          return { ...(await this.#pullFrom(reference, source, bundle, signal)), reference: image };
         } catch (error) {
           cause = error;
           failures.push(`image: ${task}, error: ${describeError(error)}`);
@@ -143,6 +157,7 @@ export class ImagePuller {
   }
 
   async #pullFrom(
+    asked: Reference,
     source: PullSource,
     bundle: string,
     signal: AbortSignal | undefined,
@@ -161,6 +176,14 @@ export class ImagePuller {
       const image = await this.#traced("manifest", "", () =>
         step("failed to pull image manifest", client.resolve(hostPlatform(), signal)),
       );
+      const { indexDigest, manifestDigest } = image;
+      const gate = this.#options.signatures;
+      const signature =
+        gate === undefined
+          ? undefined
+          : await this.#traced("signature", "", () =>
+              gate.check({ asked, indexDigest, manifestDigest }, client, signal),
+            );
       const config = await this.#traced("config", "", () =>
         step("failed to pull image config", client.config(image.manifest.config, signal)),
       );
@@ -168,8 +191,9 @@ export class ImagePuller {
       await this.#traced("mount", "", () => this.#makeBundle(bundle, layers, config));
       made = true;
       return {
-        ...(image.indexDigest === undefined ? {} : { indexDigest: image.indexDigest }),
-        manifestDigest: image.manifestDigest,
+        ...(indexDigest === undefined ? {} : { indexDigest }),
+        ...(signature === undefined ? {} : { signature }),
+        manifestDigest,
         configDigest: image.manifest.config.digest,
         diffIds: config.diffIds,
       };

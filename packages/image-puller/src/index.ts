@@ -6,9 +6,12 @@ export {
   ImagePuller,
   type ImagePullerOptions,
   type PulledImage,
+  type SignatureGate,
   type Unpacking,
 } from "./image-puller.ts";
 export { NodeHttp, type NodeHttpOptions, type ProxySettings, systemClock } from "./node-http.ts";
+export type { FoundImage, SignatureVerdict } from "./signature/verdict.ts";
+export type { OpenSignatureGate, SignatureSettings } from "./signature/gate.ts";
 export type { LayerPlan, UnpackedLayer } from "./unpack/layer-unpack.ts";
 export { rehearsePull } from "./rehearsal.ts";
 export { WorkerPool, type WorkerPoolOptions } from "./unpack/worker-pool.ts";

@@ -68,6 +68,22 @@ export class RepositoryClient {
     return { indexDigest: asked.digest, manifestDigest: child.digest, manifest: child.manifest };
   }
 
+  /**
+   * The image manifest under another tag of the repository; undefined where there is no such tag.
+   *
+   * @throws OciError `document` for an index
+   */
+  async tagged(tag: string, signal?: AbortSignal): Promise<ImageManifest | undefined> {
+    try {
+      const { manifest } = await this.#manifest(tag, undefined, signal);
+      if (manifest.kind === "image") return manifest;
+    } catch (error) {
+      if (error instanceof OciError && error.code === "not-found") return undefined;
+      throw error;
+    }
+    throw new OciError("document", `manifest ${tag}: expected an image, got an index`);
+  }
+
   /** Fetches and checks the image configuration. @throws OciError */
   async config(descriptor: Descriptor, signal?: AbortSignal): Promise<ImageConfig> {
     if (descriptor.size > MAX_CONFIG) {

@@ -11,6 +11,7 @@ export {
   verifyDigest,
 } from "./digest.ts";
 export { OciError, type OciErrorCode, type OciErrorOptions } from "./error.ts";
+export { fetchFile } from "./file.ts";
 export type { Clock, Http, HttpRequest, HttpResponse } from "./http.ts";
 export { type ImageConfig, MAX_CONFIG, parseImageConfig } from "./image-config.ts";
 export {

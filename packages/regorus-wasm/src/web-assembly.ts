@@ -31,7 +31,9 @@ export interface WasmMemory {
   readonly buffer: ArrayBuffer;
 }
 
-export const webAssembly: WebAssemblyApi = Reflect.get(globalThis, "WebAssembly") as WebAssemblyApi;
+// Where a package brings the browser's types, they know less of it.
+const found: unknown = Reflect.get(globalThis, "WebAssembly");
+export const webAssembly: WebAssemblyApi = found as WebAssemblyApi;
 
 /** Compiles the bytes of `regorus.wasm`. */
 export function compileRegorus(bytes: Uint8Array): Promise<RegorusModule> {
