@@ -100,6 +100,14 @@ describe.each(["vhost-user-vsock", "virtio-serial"])("a developer's virtual mach
     expect(stdout).toMatch(/\r\n\/usr\/bin\/node\r\n/u);
   });
 
+  it("has its attestation agent asked, whose TPM has initdata and vouches for nothing else", async () => {
+    expect(await nacre.json(["aa", "get-tee", "--guest", guest.id, "--json"])).toEqual({ tee: "tpm", devices: [] });
+    const { status, stdout } = await nacre.run(["attest", guest.id]);
+    expect(status).toBe(1);
+    expect(stdout).toContain("+ Initdata is bound: its digest is part of what was measured.");
+    expect(stdout).toContain("cpu0: warning (policy default)");
+  });
+
   it("takes a debugger", async () => {
     const client = await DebuggerClient.connect(guest.debugger);
     expect(await client.evaluate("process.argv[1]")).toBe("/usr/lib/nacre/kata-agent.mjs");

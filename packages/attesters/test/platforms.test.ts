@@ -81,7 +81,10 @@ describe("detection", () => {
     ["tdx", { tsm: TSM_TDX }],
     ["tdx", { files: { "/dev/tdx_guest": "", "/sys/devices/platform/sev-guest/x": "" } }],
     ["sgx", { files: { "/dev/attestation/attestation_type": "dcap", "/dev/tpm0": "" } }],
+    ["sgx", { files: { "/dev/attestation/attestation_type": "dcap", "/sys/devices/platform/sev-guest/x": "" } }],
     ["snp", { tsm: TSM_SNP, files: { "/dev/tpm0": "" } }],
+    ["snp", { files: { "/sys/devices/platform/sev-guest/x": "", "/dev/csv-guest": "" } }],
+    ["cca", { tsm: TSM_CCA, files: { "/dev/uv": "", "/dev/tpm0": "" } }],
     ["snp", { files: { "/sys/devices/platform/sev-guest/x": "" } }],
     ["cca", { tsm: TSM_CCA }],
     ["tpm", { files: { "/dev/tpm1": "" } }],
@@ -107,13 +110,15 @@ describe("detection", () => {
     await expect(detectAttester(ports(both), { tpm: false }, "sample")).rejects.toThrow("expected sample");
   });
 
-  it.each([
-    ["csv", "/dev/csv-guest"],
-    ["se", "/dev/uv"],
-  ])("says of %s that it is unsupported", async (tee, device) => {
-    await expect(detectAttester(ports({ files: { [device]: "", "/dev/tpm0": "" } }), anything)).rejects.toThrow(
-      `${tee} is unsupported`,
-    );
+  it.each<[string, FakeOptions]>([
+    ["csv", { files: { "/dev/csv-guest": "", "/dev/tpm0": "" } }],
+    ["csv", { tsm: TSM_CCA, files: { "/dev/csv-guest": "" } }],
+    ["se", { files: { "/dev/uv": "", "/dev/tpm0": "" } }],
+  ])("says of %s that it is unsupported, before it would find another: %j", async (tee, options) => {
+    await expect(detectAttester(ports(options), anything)).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining(`${tee} is unsupported: `) as string,
+    });
   });
 
   it.each(["se", "csv", "hygondcu", "nvidia-dpu"] as const)(
@@ -299,6 +304,18 @@ describe("cca and sgx", () => {
     expect(await json(sgx, DATA)).toEqual({ quote: Buffer.from("quote").toString("base64") });
     expect(one.devices.files.get("/dev/attestation/user_report_data")).toEqual(PADDED);
     expect(await sgx.bindInitdata(DATA)).toBe("unsupported");
+    await expect(sgx.evidence(Buffer.alloc(65))).rejects.toThrow(
+      "SGX: expected report data of at most 64 bytes, got 65",
+    );
+    const without = ports({ files: { "/dev/attestation/attestation_type": "dcap" } });
+    await expect((await detectAttester(without, anything)).evidence(DATA)).rejects.toThrow(
+      "expected /dev/attestation/quote",
+    );
+    const cca = await detectAttester(ports({ tsm: TSM_CCA }), anything);
+    expect(await cca.bindInitdata(DATA)).toBe("unsupported");
+    await expect(cca.evidence(Buffer.alloc(65))).rejects.toThrow(
+      "CCA: expected report data of at most 64 bytes, got 65",
+    );
   });
 });
 
