@@ -148,6 +148,22 @@ describe("the socket", () => {
     await expect(wrong.call(GetTeeType, {})).rejects.toThrow();
   });
 
+  it("leaves nothing where its socket is somebody else's", async () => {
+    const { path } = await serving();
+    const folder = mkdtempSync(join(tmpdir(), "nacre-aa-second-"));
+    closing.push(() => rmSync(folder, { recursive: true }));
+    const second = {
+      agent: agent().agent,
+      log: () => undefined,
+      socket: `unix://${path}`,
+      hostAddress: `unix://${folder}/1027.sock`,
+      grpcAddress: undefined,
+      loadGrpc: () => Promise.resolve({ createGrpcServer }),
+    };
+    await expect(serve(second)).rejects.toMatchObject({ code: "in-use" });
+    await expect(dial(`unix://${folder}/1027.sock`)).rejects.toThrow();
+  });
+
   it("goes on where the host cannot come in", async () => {
     const { path, addresses, lines } = await serving({}, "unix:///nonexistent/1027.sock");
     expect(addresses).toHaveLength(2);

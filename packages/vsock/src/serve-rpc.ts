@@ -59,17 +59,22 @@ export async function serveRpc(options: ServeRpcOptions): Promise<RpcServing> {
       else if (byte !== undefined) ttrpc.serve(socketTransport(connection));
     });
   };
-  const listeners: Listener[] = [await listenSockets(socket, serveBoth)];
-  if (hostAddress !== undefined) {
-    // Containers are inside, where a loopback leads here.
-    const vsockPeers = (cid: number): boolean => cid === Vsock.CID_HOST;
-    // A convenience: a guest goes on without, where the kernel has no vsock.
-    await listenSockets(hostAddress, serveBoth, { vsockPeers }).then(
-      (listener) => listeners.push(listener),
-      (error: unknown) => onHostError?.(error),
-    );
+  const listeners: Listener[] = [];
+  try {
+    // Before the socket, which tells whoever waits for it that all of this is there.
+    if (hostAddress !== undefined) {
+      const listening = listenSockets(hostAddress, serveBoth, { vsockPeers: isHost });
+      await listening.then(
+        (listener) => void listeners.push(listener),
+        (error: unknown) => onHostError?.(error),
+      );
+    }
+    if (grpcAddress !== undefined) listeners.push(await listenSockets(grpcAddress, serveGrpc));
+    listeners.unshift(await listenSockets(socket, serveBoth));
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    throw error;
   }
-  if (grpcAddress !== undefined) listeners.push(await listenSockets(grpcAddress, serveGrpc));
   return {
     addresses: listeners.map(({ address }) => address),
     async close() {
@@ -79,6 +84,11 @@ export async function serveRpc(options: ServeRpcOptions): Promise<RpcServing> {
       (await grpc)?.close();
     },
   };
+}
+
+/** Containers are inside, where a loopback leads here. */
+function isHost(cid: number): boolean {
+  return cid === Vsock.CID_HOST;
 }
 
 /** Without taking it; undefined where the other side says nothing and goes. */
