@@ -105,7 +105,10 @@ export class AttestationAgent {
     }
   }
 
-  async bindInitdata(digest: Uint8Array): Promise<"bound" | "unsupported"> {
-    return await this.#parts.attester.bindInitdata(digest);
+  /** Who asks takes success for a bound digest: a platform that has no place for it is no success. */
+  async bindInitdata(digest: Uint8Array): Promise<void> {
+    const { attester } = this.#parts;
+    if ((await attester.bindInitdata(digest)) === "bound") return;
+    throw new AgentError("platform", `initdata: ${attester.tee} has no place for it`);
   }
 }

@@ -19,7 +19,7 @@ import { createGrpcServer } from "@nacre/vsock/grpc-server";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { type AgentParts, parseConfig, serve } from "../src/index.ts";
-import { agent } from "./fakes.ts";
+import { agent, attester } from "./fakes.ts";
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -99,7 +99,10 @@ describe("the socket", () => {
     const { path, loads } = await serving();
     const call = grpcClient(path);
     expect(await call(GetTeeType, {})).toEqual({ tee: "sample" });
-    expect(await call(BindInitData, { Digest: Buffer.alloc(32) })).toEqual({});
+    await expect(call(BindInitData, { Digest: Buffer.alloc(32) })).rejects.toMatchObject({
+      code: 13,
+      details: "[ERROR:attestation-agent] AA binding init data failed",
+    });
     await expect(call(GetToken, { TokenType: "x" })).rejects.toMatchObject({
       code: 13,
       details: "[ERROR:attestation-agent] AA get token failed",
@@ -110,6 +113,17 @@ describe("the socket", () => {
     closing.push(() => ttrpc.close());
     expect(await ttrpc.call(GetTeeType, {})).toEqual({ tee: "sample" });
     expect(loads()).toBe(1);
+  });
+
+  it("binds initdata over gRPC where the platform has a place for it", async () => {
+    const digests: string[] = [];
+    const bindInitdata = (digest: Uint8Array): Promise<"bound"> => {
+      digests.push(Buffer.from(digest).toString("hex"));
+      return Promise.resolve("bound");
+    };
+    const { path } = await serving({ attester: { ...attester(), bindInitdata } });
+    expect(await grpcClient(path)(BindInitData, { Digest: Buffer.from("ab", "hex") })).toEqual({});
+    expect(digests).toEqual(["ab"]);
   });
 
   it("tells programs why there is no token", async () => {
