@@ -42,11 +42,13 @@ export class LocalFsStorage implements Storage {
 
   async set(namespace: Namespace, key: string, value: Uint8Array): Promise<void> {
     const path = this.#path(namespace, key);
+    let written: string | undefined;
     try {
-      const written = await this.#write(namespace, value);
+      written = await this.#write(namespace, value);
       await rename(written, path);
       await this.#settle(namespace);
     } catch (cause) {
+      if (written !== undefined) await rm(written, { force: true });
       throw storageError("set", cause);
     }
   }

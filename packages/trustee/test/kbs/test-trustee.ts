@@ -72,7 +72,7 @@ export function signJwt(header: unknown, claims: unknown, key: KeyObject): strin
   return `${text}.${signature.toString("base64url")}`;
 }
 
-function call(
+export function call(
   port: number,
   method: string,
   target: string,
