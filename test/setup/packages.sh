@@ -31,6 +31,7 @@ packages=(
   qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images
+  tinyproxy-bin    # the proxy between a guest and its broker
   systemd          # systemd-analyze, which reads the units of make install
   tpm2-tools       # tpm2_checkquote, the independent verifier of quotes
   util-linux       # unshare, nsenter
