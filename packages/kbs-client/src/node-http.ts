@@ -10,6 +10,9 @@ const https = process.getBuiltinModule("node:https");
 
 /** A request, from its first byte to its reply's last (upstream's client gives up after as long). */
 const TIMEOUT_MS = 60_000;
+/** How OpenSSL's refusals of a certificate, and Node's of its name, begin. */
+const UNTRUSTED =
+  /^(?:CERT_|DEPTH_ZERO_|ERR_TLS_CERT_|HOSTNAME_|INVALID_(?:CA|PURPOSE)|PATH_LENGTH_|SELF_SIGNED_|UNABLE_TO_(?:GET|VERIFY|DECRYPT))/u;
 /** Shorter than the idle time after which brokers close a connection (5 s). */
 const KEEP_ALIVE_MS = 4000;
 
@@ -94,7 +97,9 @@ export class NodeKbsHttp implements KbsHttp {
       const dropped = ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
       attempt.unheard = outgoing.reusedSocket && dropped && !answered && !timeout.aborted;
       const why = timeout.aborted ? `no reply within ${this.#timeoutMs} ms` : (error as Error).message;
-      throw new KbsProtocolError("network", `${request.method} ${url.protocol}//${url.host}: ${why}`, { cause: error });
+      // Whoever shows another's certificate, or none that counts, does so again.
+      const code = UNTRUSTED.test((error as NodeJS.ErrnoException).code ?? "") ? "peer" : "network";
+      throw new KbsProtocolError(code, `${request.method} ${url.protocol}//${url.host}: ${why}`, { cause: error });
     }
   }
 }
