@@ -14,6 +14,7 @@ import { openLogIn } from "../fixtures/event-log-folder.ts";
 /** Limits the size of the files that a process may write: the write that meets it ends there, in the middle. */
 const PRLIMIT = "/usr/bin/prlimit";
 const WRITER = join(import.meta.dirname, "../fixtures/event-log-writer.ts");
+const SWEEP = join(import.meta.dirname, "../fixtures/event-log-sweep.ts");
 const SECOND = "two";
 const root = mkdtempSync(join(tmpdir(), "nacre-log-kill-"));
 const before = join(root, "before");
@@ -66,7 +67,7 @@ async function killed(name: string, limit?: number, die?: string): Promise<strin
   return folder;
 }
 
-/** An agent starts again, and goes on: here, because a process for each byte takes long enough. */
+/** An agent starts again, and goes on. */
 async function recovered(folder: string): Promise<readonly string[]> {
   const log = await openLogIn(folder, () => {});
   await log.extend({ domain: "nacre.test", operation: "Write", content: "the next" });
@@ -83,41 +84,49 @@ const text = eventText({ domain: "nacre.test", operation: "Write", content: SECO
 /** Offset, register's value, text and the register's number behind a newline. */
 const WRITE_AHEAD: number = 8 + 48 + Buffer.byteLength(`${text}\n3`);
 
-/** A few at once: each is two processes. */
-async function each(numbers: readonly number[], check: (number: number) => Promise<void>): Promise<void> {
-  const left = [...numbers];
-  const work = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) await check(next);
-  };
-  await Promise.all([work(), work()]);
+/** Copies of the log, each with the second event's write cut at another byte, and each then opened again. */
+async function swept(
+  name: string,
+  first: number,
+  count: number,
+  check: (folder: string, byte: number) => Promise<void>,
+) {
+  const folder = join(root, name);
+  mkdirSync(folder);
+  const args = ["--conditions=source", SWEEP, before, folder, String(first), String(count), SECOND];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  expect(stdout).toBe("done\n");
+  for (let byte = first; byte < first + count; byte++) await check(join(folder, String(byte)), byte);
 }
 
-it("a process that ends at any byte of what it writes down first has done nothing, and its log is whole", async () => {
-  await each(
-    Array.from({ length: WRITE_AHEAD }, (_, byte) => byte),
-    async (byte) => {
-      const folder = await killed(`first-${byte}`, byte);
-      // Nothing has its final name, nor was anything measured.
-      expect(existsSync(join(folder, "write-ahead"))).toBe(false);
-      expect(await recovered(folder), `byte ${byte}`).toEqual(UNDONE);
-    },
-  );
+async function nothingDone(folder: string, byte: number): Promise<void> {
+  // Nothing has its final name, nor was anything measured.
+  expect(existsSync(join(folder, "write-ahead"))).toBe(false);
+  expect(await recovered(folder), `byte ${byte}`).toEqual(UNDONE);
+}
+
+async function allDone(folder: string, byte: number): Promise<void> {
+  const written = entry(SECOND).subarray(0, byte - entry(FIRST).length);
+  expect(readFileSync(join(folder, "eventlog"))).toEqual(Buffer.concat([entry(FIRST), written]));
+  expect(await recovered(folder), `byte ${byte}`).toEqual(DONE);
+}
+
+it("what ends at any byte of what is written down first has done nothing, and the log is whole", async () => {
+  await swept("first", 0, WRITE_AHEAD, nothingDone);
 });
 
-it("a process that ends at any byte of the log's entry has done all of it once it starts again", async () => {
+it("what ends at any byte of the log's entry has done all of it once the log is opened again", async () => {
   const start = entry(FIRST).length;
-  const { length } = entry(SECOND);
   expect(start).toBeGreaterThan(WRITE_AHEAD);
-  await each(
-    Array.from({ length }, (_, byte) => byte),
-    async (byte) => {
-      const folder = await killed(`entry-${byte}`, start + byte);
-      expect(readFileSync(join(folder, "eventlog"))).toEqual(
-        Buffer.concat([entry(FIRST), entry(SECOND).subarray(0, byte)]),
-      );
-      expect(await recovered(folder), `byte ${byte}`).toEqual(DONE);
-    },
-  );
+  await swept("entry", start, entry(SECOND).length, allDone);
+});
+
+it("a process that is killed at a byte of either leaves the same", async () => {
+  const start = entry(FIRST).length;
+  for (const byte of [0, 8, WRITE_AHEAD - 1]) await nothingDone(await killed(`first-${byte}`, byte), byte);
+  for (const byte of [start, start + 14, start + entry(SECOND).length - 1]) {
+    await allDone(await killed(`entry-${byte}`, byte), byte);
+  }
 });
 
 it.each(["before 1", "after 1"])("a process that ends %s extension of the register has done all of it", async (die) => {
@@ -137,13 +146,13 @@ it("a process that ends while it finishes what another began leaves it to the ne
 
 it("a disk that is full in the middle of a write loses nothing, and takes the next event once it has room", async () => {
   const start = entry(FIRST).length;
-  await each([0, 1, WRITE_AHEAD - 1, start, start + 1, start + 70, start + entry(SECOND).length - 1], async (limit) => {
+  for (const limit of [1, WRITE_AHEAD - 1, start, start + 70]) {
     const folder = join(root, `full-${limit}`);
     cpSync(before, folder, { recursive: true });
     // The process lives on.
     expect(await writer(folder, ["open", SECOND], limit)).toEqual({ killed: false, said: "failed\ndone\n" });
     expect(await recovered(folder)).toEqual(limit < WRITE_AHEAD ? UNDONE : DONE);
-  });
+  }
 });
 
 it("the register holds what its events say", () => {
