@@ -168,13 +168,7 @@ describe("over TLS", () => {
 async function proxy(): Promise<AsyncDisposable & { readonly address: string; said(): string }> {
   const listening = await freePort();
   const config = join(folder, `proxy-${listening}`);
-  const lines = [
-    "Listen 127.0.0.1",
-    "Timeout 60",
-    "Allow 127.0.0.1",
-    "LogLevel Info",
-    `ConnectPort ${port(secure)}`,
-  ];
+  const lines = ["Listen 127.0.0.1", "Timeout 60", "Allow 127.0.0.1", "LogLevel Info", `ConnectPort ${port(secure)}`];
   writeFileSync(config, `Port ${listening}\n${lines.join("\n")}\n`);
   const child = spawn(TINYPROXY, ["-d", "-c", config], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
