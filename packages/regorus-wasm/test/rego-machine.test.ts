@@ -102,6 +102,39 @@ describe("a program says what the interpreter says", () => {
       '{"list":["x"]}',
       '{"allowed":true,"ops":[{"op":"add","path":"/pstate/a","value":0}]}',
     ],
+    ["the difference of two sets", "Q := {1, 2} - {2, 3} if true", "{}", "[1]"],
+    ["what is in one list and not in another", "Q if {x | some x in input.a} - {1} == {2}", '{"a":[1,2]}', "true"],
+    [
+      "a comprehension and an operation of sets in one body",
+      "Q if {\n  a := {x | some x in input.a} | {3}\n  a == {1, 2, 3}\n}",
+      '{"a":[1,2]}',
+      "true",
+    ],
+    ["and nothing of nothing", "Q if not {1} - input.none == {1}", "{}", "true"],
+    [
+      "many definitions",
+      Array.from({ length: 12 }, (_, i) => `f(x) := ${i * 2} if x == ${i}`).join("\n") + "\nQ if f(11) == 22",
+      "{}",
+      "true",
+    ],
+    [
+      "a condition that fails in a comprehension of a loop ends the comprehension, and the loop goes on",
+      "Q := q if { q := [s | some x in [1, 2, 3]; s := count({y | some y in [1, 2, 3]; y >= x})] }",
+      "{}",
+      "[3,2,1]",
+    ],
+    [
+      "an every in an every in a comprehension",
+      "Q := q if { q := [x | some x in [1, 2]; every y in input.a { every z in y { z >= x } }] }",
+      '{"a":[[1,2],[3],[]]}',
+      "[1]",
+    ],
+    [
+      "loops over sets and objects",
+      'Q := q if { q := [p | some k, v in {"a": 1, "b": 2}; p := [k, v]] }',
+      "{}",
+      '[["a",1],["b",2]]',
+    ],
     ["numbers", "Q := input.n + 1 if true", '{"n":18446744073709551614}', "18446744073709551615"],
   ];
   it.each(cases)("%s", async (_name, rules, input, expected) => {
@@ -119,6 +152,8 @@ describe("a program says what the interpreter says", () => {
     ["arithmetic on what is no number", "Q if not input.a + 1 == 2", '{"a":"x"}'],
     ["a loop over what is no collection", "Q if count([x | some x in input.a]) == 0", '{"a":"x"}'],
     ["a set of what is none", "Q if not input.a | {1} == {1}", '{"a":"x"}'],
+    ["a set less what is none", "Q if not {1} - input.a == {1}", '{"a":1}'],
+    ["what is none less a set", "Q if not input.a - {1} == {1}", '{"a":[1]}'],
   ];
   it.each(errors)("or has no answer where the interpreter has an error: %s", async (_name, rules, input) => {
     expect(await both(`package p\ndefault Q := false\n${rules}\n`, input)).toEqual({
@@ -144,6 +179,16 @@ describe("a program says what the interpreter says", () => {
       /^a declaration within a query$/u,
     ],
     ["a negation beside an index", "Q if every i, x in [1] { not input.a[i] == x }", /^a negation beside/u],
+    [
+      "a comprehension in a term",
+      "Q if count([[y | some y in [x]] | some x in [1]]) == 1",
+      /^a comprehension within the term of another$/u,
+    ],
+    [
+      "an index in a term",
+      "Q if every x in [1] { count({input.a[x] | some y in [1]}) == 0 }",
+      /^an index by a variable of every in a comprehension's term$/u,
+    ],
     ["a print that iterates", 'Q if { print("a", input.a[_]); true }', /print/u],
   ])("is not made of %s", async (_name, rules, message) => {
     const engine = await interpreterOf(`package p\n${rules}\n`);

@@ -1,4 +1,4 @@
-//! Why a rule does not hold: a run of the rule's own program that stops before each condition and looks at it.
+//! Why a rule does not hold: a second run of the rule's own program, in which each condition is looked at.
 //!
 //! There is no second copy of the checks that could say something else than the first. Of the conditions that fail, those
 //! count whose failing made the rule fail: one within a call counts with the condition that needed the call. Of several,
@@ -6,16 +6,14 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use regorus::rvm::instructions::GuardMode;
 use regorus::rvm::program::{Program, SpanInfo};
-use regorus::rvm::vm::{ExecutionMode, ExecutionState, RegoVM, SuspendReason};
 use regorus::rvm::Instruction;
-use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::Value;
 
-use crate::sound::{places, splice, writer, Insertions, Place, Unfit, MAX_REGISTERS};
+use crate::code::{places, Code, Place};
+use crate::machine::told;
+use crate::run::{run, Room, Watch};
 use crate::source::Source;
 
 /// Failures of one body that are kept; of more, the later ones are not looked at.
@@ -37,9 +35,6 @@ struct Failure {
 
 /// One call of a rule.
 struct Call {
-    rule: usize,
-    /// Number of the definition and of its body that runs.
-    at: (usize, usize),
     failures: Vec<Failure>,
     /// Failures of calls since the last condition that held.
     pending: Vec<Failure>,
@@ -51,6 +46,8 @@ struct Tracer<'a> {
     places: Vec<Option<Place>>,
     lines: Vec<&'a str>,
     calls: Vec<Call>,
+    /// Those of the rule that was asked for.
+    failures: Vec<Failure>,
 }
 
 /// What is asked, and how.
@@ -58,144 +55,70 @@ pub struct Question<'a> {
     pub rule: &'a str,
     pub input: Value,
     pub data: Value,
-    pub timer: Option<ExecutionTimerConfig>,
+    pub limit_ms: u32,
 }
 
 /// The way to the condition that failed, outermost first: an array of {rule, line, text, operands: [{text, value}]}. A
 /// value that is undefined is not there. Empty if the rule holds, or if there is nothing to tell.
 ///
-/// `program` is sound, and still has its source and spans.
+/// `program` still has its source and spans.
 pub fn explain(program: &Program, question: Question) -> Result<Value, String> {
-    let mut vm = RegoVM::new();
-    vm.set_max_instructions(usize::MAX);
-    vm.set_execution_mode(ExecutionMode::Suspendable);
-    vm.set_execution_timer_config(question.timer);
-    vm.load_program(Arc::new(with_stops(program)?));
-    vm.set_data(question.data)
-        .map_err(|error| error.to_string())?;
-    vm.set_input(question.input);
+    let code = Code::new(program)?;
+    let entry = code.entries.get(question.rule).ok_or("no such rule")?;
     let source = program.sources.first().map_or("", |s| s.content.as_str());
     let mut tracer = Tracer {
         program,
         places: places(program),
         lines: source.lines().collect(),
         calls: Vec::new(),
+        failures: Vec::new(),
     };
-    let mut value = vm
-        .execute_entry_point_by_name(question.rule)
-        .map_err(|error| error.to_string())?;
-    loop {
-        let ExecutionState::Suspended {
-            reason: SuspendReason::HostAwait { identifier, .. },
-            ..
-        } = vm.execution_state()
-        else {
-            break;
-        };
-        let pc = identifier.as_u64().map_err(|error| error.to_string())? as usize;
-        tracer.stop(&vm, pc);
-        value = vm
-            .resume(Some(Value::Null))
-            .map_err(|error| error.to_string())?;
-    }
+    let documents = (&question.data, &question.input);
+    let limit_ms = question.limit_ms;
+    let value = run(
+        &code,
+        *entry,
+        documents,
+        limit_ms,
+        &mut Room::new(),
+        &mut tracer,
+    )
+    .map_err(|stop| told(stop, limit_ms))?;
     if value == Value::Bool(true) || value[&Value::from("allowed")] == Value::Bool(true) {
         return Ok(Value::new_array());
     }
     Ok(tracer.told())
 }
 
-/// The program with a stop at the start of each body, before each condition, and at the end.
-fn with_stops(program: &Program) -> Result<Program, Unfit> {
-    let mut p = program.clone();
-    let mut insertions: Insertions = Vec::new();
-    for (pc, place) in places(program).iter().enumerate() {
-        let Some(Place { rule, .. }) = place else {
-            continue;
-        };
-        let at = match program.instructions[pc] {
-            Instruction::RuleInit { .. } => pc + 1,
-            Instruction::Guard { .. } | Instruction::RuleReturn {} => pc,
-            _ => continue,
-        };
-        let scratch = usize::from(program.rule_infos[*rule].num_registers);
-        if scratch + 2 > MAX_REGISTERS {
-            return Err("too many registers");
-        }
-        let [id, dest] = [scratch as u8, scratch as u8 + 1];
-        let literal_idx = u16::try_from(p.literals.len()).map_err(|_| "too many constants")?;
-        p.literals.push(Value::from(pc as u64));
-        insertions.push((
-            at,
-            Instruction::Load {
-                dest: id,
-                literal_idx,
-            },
-        ));
-        insertions.push((at, Instruction::HostAwait { dest, arg: id, id }));
+impl Watch for Tracer<'_> {
+    fn call(&mut self, _rule: usize) {
+        self.calls.push(Call {
+            failures: Vec::new(),
+            pending: Vec::new(),
+            held: false,
+        });
     }
-    for rule in &mut p.rule_infos {
-        rule.num_registers = rule.num_registers.saturating_add(2);
-    }
-    p.max_rule_window_size = p.max_rule_window_size.saturating_add(2);
-    p.has_host_await = true;
-    splice(&mut p, insertions)?;
-    p.validate_limits().map_err(|_| "a limit of the machine")?;
-    Ok(p)
-}
 
-impl Tracer<'_> {
-    /// The machine stands before the instruction at `pc`.
-    fn stop(&mut self, vm: &RegoVM, pc: usize) {
-        let depth = vm.get_call_stack().len();
-        let Some(context) = vm.get_call_stack().last() else {
-            return;
-        };
-        while self.calls.len() > depth {
-            self.leave();
+    fn body(&mut self, _definition: usize, _body: usize) {
+        if let Some(call) = self.calls.last_mut() {
+            call.pending.clear();
         }
-        let at = (context.current_definition_index, context.current_body_index);
-        let enters = matches!(self.program.instructions[pc], Instruction::RuleInit { .. });
-        let rule = usize::from(context.rule_index);
-        let again = self.calls.len() == depth
-            && self
-                .calls
-                .last()
-                .is_some_and(|call| call.rule != rule || (enters && at <= call.at));
-        if again {
-            self.leave();
-        }
-        if self.calls.len() < depth {
-            self.calls.push(Call {
-                rule,
-                at,
-                failures: Vec::new(),
-                pending: Vec::new(),
-                held: false,
-            });
-        }
+    }
+
+    fn condition(&mut self, pc: usize, register: u8, holds: bool, registers: &[Value]) {
+        let failure = (!holds).then(|| self.failure(pc, register, registers));
         let Some(call) = self.calls.last_mut() else {
             return;
         };
-        call.at = at;
-        match self.program.instructions[pc] {
-            Instruction::RuleInit { .. } => call.pending.clear(),
-            Instruction::RuleReturn {} => call.held = true,
-            Instruction::Guard { register, mode } => {
-                let registers = vm.get_registers();
-                let value = registers.get(usize::from(register));
-                if holds(value.unwrap_or(&Value::Undefined), mode) {
-                    call.pending.clear();
-                } else {
-                    let failure = self.failure(pc, register, registers);
-                    if let Some(call) = self.calls.last_mut() {
-                        if call.failures.len() < MAX_FAILURES {
-                            call.failures.push(failure);
-                        }
-                        call.pending.clear();
-                    }
-                }
-            }
-            _ => {}
+        if call.failures.len() < MAX_FAILURES {
+            call.failures.extend(failure);
+        }
+        call.pending.clear();
+    }
+
+    fn held(&mut self) {
+        if let Some(call) = self.calls.last_mut() {
+            call.held = true;
         }
     }
 
@@ -204,15 +127,24 @@ impl Tracer<'_> {
         let Some(call) = self.calls.pop() else {
             return;
         };
-        if let (false, Some(caller)) = (call.held, self.calls.last_mut()) {
-            caller.pending.extend(call.failures);
+        match self.calls.last_mut() {
+            Some(caller) if !call.held => caller.pending.extend(call.failures),
+            Some(_) => {}
+            None => self.failures = call.failures,
         }
     }
+}
 
+impl Tracer<'_> {
     fn failure(&mut self, pc: usize, register: u8, registers: &[Value]) -> Failure {
         let place = self.places[pc].unwrap_or(Place { rule: 0, body: pc });
-        let text = self.statement(place.body, pc, register);
-        let (values, causes) = self.look(place.body, pc, register, registers);
+        // What is assigned is looked at afterwards, everything else before.
+        let end = match self.program.instructions[pc] {
+            Instruction::Move { .. } => pc + 1,
+            _ => pc,
+        };
+        let text = self.statement(place.body, pc, end, register);
+        let (values, causes) = self.look(place.body, end, register, registers);
         let own = Failure {
             progress: pc - place.body,
             pc,
@@ -342,12 +274,20 @@ impl Tracer<'_> {
     }
 
     /// The statement that the condition is, or belongs to.
-    fn statement(&self, body: usize, pc: usize, register: u8) -> Option<(usize, String)> {
-        if let Some(told) = self.source(pc) {
-            return Some(told);
+    fn statement(
+        &self,
+        body: usize,
+        pc: usize,
+        end: usize,
+        register: u8,
+    ) -> Option<(usize, String)> {
+        if matches!(self.program.instructions[pc], Instruction::Guard { .. }) {
+            if let Some(told) = self.source(pc) {
+                return Some(told);
+            }
         }
-        // One that was put in belongs to what wrote its register, except for the end of a body, which is no statement.
-        let at = writer(self.program, body, pc, register)?;
+        // Another one belongs to what wrote its register, except for the end of a body, which is no statement.
+        let at = writer(self.program, body, end, register)?;
         match self.program.instructions[at] {
             Instruction::Move { dest, .. } if self.is_result(body, dest) => None,
             _ => self.source(at),
@@ -369,10 +309,7 @@ impl Tracer<'_> {
     }
 
     fn told(mut self) -> Value {
-        while self.calls.len() > 1 {
-            self.leave();
-        }
-        let mut failures = self.calls.pop().map(|c| c.failures).unwrap_or_default();
+        let mut failures = core::mem::take(&mut self.failures);
         let mut path = Vec::new();
         while let Some(failure) = furthest(&failures).cloned() {
             if let Some((line, text)) = &failure.text {
@@ -443,11 +380,68 @@ fn named(text: &str, values: Vec<Value>) -> Vec<(String, Value)> {
     pairs.filter(|(name, _)| !constant(name)).collect()
 }
 
-fn holds(value: &Value, mode: GuardMode) -> bool {
-    match mode {
-        GuardMode::Condition => !matches!(value, Value::Undefined | Value::Bool(false)),
-        GuardMode::Not => matches!(value, Value::Undefined | Value::Bool(false)),
-        GuardMode::NotUndefined => !matches!(value, Value::Undefined),
+/// The last instruction of a body before `pc` that may write the register.
+fn writer(p: &Program, body: usize, pc: usize, register: u8) -> Option<usize> {
+    (body..pc).rev().find(|at| may_write(p, *at, register))
+}
+
+fn may_write(p: &Program, pc: usize, register: u8) -> bool {
+    use Instruction::*;
+    match p.instructions[pc] {
+        Guard { .. } | AssertEq { .. } | LoopNext { .. } | RuleInit { .. } => false,
+        Load { dest, .. }
+        | LoadTrue { dest }
+        | LoadFalse { dest }
+        | LoadNull { dest }
+        | LoadBool { dest, .. }
+        | LoadData { dest }
+        | LoadInput { dest }
+        | Move { dest, .. }
+        | Add { dest, .. }
+        | Sub { dest, .. }
+        | Mul { dest, .. }
+        | Div { dest, .. }
+        | Mod { dest, .. }
+        | Eq { dest, .. }
+        | Ne { dest, .. }
+        | Lt { dest, .. }
+        | Le { dest, .. }
+        | Gt { dest, .. }
+        | Ge { dest, .. }
+        | Not { dest, .. }
+        | Index { dest, .. }
+        | IndexLiteral { dest, .. }
+        | Contains { dest, .. }
+        | Count { dest, .. }
+        | CallRule { dest, .. } => dest == register,
+        BuiltinCall { params_index } => {
+            p.instruction_data.builtin_call_params[usize::from(params_index)].dest == register
+        }
+        FunctionCall { params_index } => {
+            p.instruction_data.function_call_params[usize::from(params_index)].dest == register
+        }
+        ChainedIndex { params_index } => {
+            p.instruction_data.chained_index_params[usize::from(params_index)].dest == register
+        }
+        ArrayCreate { params_index } => {
+            p.instruction_data.array_create_params[usize::from(params_index)].dest == register
+        }
+        ObjectCreate { params_index } => {
+            p.instruction_data.object_create_params[usize::from(params_index)].dest == register
+        }
+        SetCreate { params_index } => {
+            p.instruction_data.set_create_params[usize::from(params_index)].dest == register
+        }
+        LoopStart { params_index } => {
+            let l = &p.instruction_data.loop_params[usize::from(params_index)];
+            [l.key_reg, l.value_reg, l.result_reg].contains(&register)
+        }
+        ComprehensionBegin { params_index } => {
+            let c = &p.instruction_data.comprehension_begin_params[usize::from(params_index)];
+            [c.key_reg, c.value_reg, c.result_reg].contains(&register)
+        }
+        ComprehensionYield { .. } | ComprehensionEnd {} => false,
+        _ => true,
     }
 }
 

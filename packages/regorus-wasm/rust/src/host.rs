@@ -13,13 +13,16 @@ extern "C" {
     fn pause();
 }
 
+pub fn now_ms() -> f64 {
+    // SAFETY: the import takes nothing and returns a number.
+    unsafe { monotonic_ms() }
+}
+
 struct HostClock;
 
 impl TimeSource for HostClock {
     fn now(&self) -> Option<Duration> {
-        // SAFETY: the import takes nothing and returns a number.
-        let ms = unsafe { monotonic_ms() };
-        Some(Duration::from_micros((ms * 1000.0) as u64))
+        Some(Duration::from_micros((now_ms() * 1000.0) as u64))
     }
 }
 

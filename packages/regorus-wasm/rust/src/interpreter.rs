@@ -50,7 +50,7 @@ pub fn new_engine(rego_v0: bool) -> Engine {
 }
 
 /// The bound of one evaluation; none for 0.
-pub fn timer(limit_ms: u32) -> Option<ExecutionTimerConfig> {
+fn timer(limit_ms: u32) -> Option<ExecutionTimerConfig> {
     (limit_ms > 0).then(|| ExecutionTimerConfig {
         limit: Duration::from_millis(u64::from(limit_ms)),
         check_interval: TIMER_INTERVAL,
@@ -184,7 +184,7 @@ pub extern "C" fn engine_explain(
         rule: text(rule, rule_len),
         input,
         data: interpreter.engine.get_data(),
-        timer: timer(interpreter.limit_ms),
+        limit_ms: interpreter.limit_ms,
     };
     match interpreter.compiler().and_then(|c| c.explain(question)) {
         Ok(path) => answer(OK, path.to_string()),

@@ -4,13 +4,14 @@
 //! `text_len(n)` until the next call. Every call that takes a handle trusts it: the only host is the loader in
 //! `../src/`, which owns the instance.
 
+mod builtin;
+mod code;
 mod explain;
 mod host;
 mod interpreter;
-mod light;
 mod machine;
-mod patterns;
 mod program;
+mod run;
 mod sound;
 mod source;
 mod text;

@@ -1,24 +1,24 @@
-//! The register machine that runs compiled rules: fast, and silent about anything but the rule's value.
+//! The machine that runs compiled rules: fast, and silent about anything but the rule's value.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
+use std::time::Duration;
 
 use regorus::rvm::program::{DeserializationResult, Program};
-use regorus::rvm::vm::{RegoVM, VmError};
-use regorus::Value;
+use regorus::{LimitError, Value};
 
+use crate::code::Code;
 use crate::host::begin;
-use crate::interpreter::timer;
-use crate::light::lighten;
-use crate::patterns::keep_patterns;
+use crate::run::{run, Room, Stop, Unwatched};
 use crate::text::{answer, bytes, text, ERROR, OK, TIMEOUT, UNDEFINED};
 
 /// Compiled rules and the data that they see.
 pub struct Machine {
     limit_ms: u32,
     data: Value,
-    /// The program that answers for a rule.
-    programs: BTreeMap<String, Arc<Program>>,
+    /// Which code answers for a rule, and where it begins there.
+    rules: BTreeMap<String, (Rc<Code>, u16)>,
+    room: Room,
 }
 
 fn machine<'a>(handle: *mut Machine) -> &'a mut Machine {
@@ -32,7 +32,8 @@ pub extern "C" fn machine_new(limit_ms: u32) -> *mut Machine {
     Box::into_raw(Box::new(Machine {
         limit_ms,
         data: Value::new_object(),
-        programs: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        room: Room::new(),
     }))
 }
 
@@ -43,18 +44,22 @@ pub extern "C" fn machine_add_program(
     program: *const u8,
     program_len: usize,
 ) -> u32 {
-    match Program::deserialize_binary(bytes(program, program_len)) {
-        Ok(DeserializationResult::Complete(mut program)) => {
-            keep_patterns(&mut program);
-            lighten(&mut program);
-            let program = Arc::new(program);
-            let rules = program.entry_points.keys();
-            let entries = rules.map(|rule| (rule.clone(), program.clone()));
-            machine(handle).programs.extend(entries);
+    let program = match Program::deserialize_binary(bytes(program, program_len)) {
+        Ok(DeserializationResult::Complete(program)) => program,
+        Ok(DeserializationResult::Partial(_)) => {
+            return answer(ERROR, "a program of another version")
+        }
+        Err(error) => return answer(ERROR, error),
+    };
+    match Code::new(&program) {
+        Ok(code) => {
+            let code = Rc::new(code);
+            let entries = code.entries.iter();
+            let rules = entries.map(|(rule, entry)| (rule.clone(), (code.clone(), *entry)));
+            machine(handle).rules.extend(rules);
             answer(OK, "")
         }
-        Ok(DeserializationResult::Partial(_)) => answer(ERROR, "a program of another version"),
-        Err(error) => answer(ERROR, error),
+        Err(reason) => answer(ERROR, reason),
     }
 }
 
@@ -82,27 +87,32 @@ pub extern "C" fn machine_run(
     input_len: usize,
 ) -> u32 {
     let machine = machine(handle);
-    let rule = text(rule, rule_len);
-    let Some(program) = machine.programs.get(rule) else {
+    let Some((code, entry)) = machine.rules.get(text(rule, rule_len)) else {
         return answer(UNDEFINED, "");
     };
     let input = match Value::from_json_str(text(input, input_len)) {
         Ok(input) => input,
         Err(error) => return answer(ERROR, error.to_string()),
     };
-    // A machine of its own for each run: nothing of an input stays behind, which may hold secrets.
-    let mut vm = RegoVM::new();
-    vm.set_max_instructions(usize::MAX);
-    vm.set_execution_timer_config(timer(machine.limit_ms));
-    vm.load_program(program.clone());
-    if let Err(error) = vm.set_data(machine.data.clone()) {
-        return answer(ERROR, error.to_string());
-    }
-    vm.set_input(input);
-    match vm.execute_entry_point_by_name(rule) {
+    let documents = (&machine.data, &input);
+    let limit_ms = machine.limit_ms;
+    let room = &mut machine.room;
+    match run(code, *entry, documents, limit_ms, room, &mut Unwatched) {
         Ok(Value::Undefined) => answer(UNDEFINED, ""),
         Ok(value) => answer(OK, value.to_string()),
-        Err(error @ VmError::TimeLimitExceeded { .. }) => answer(TIMEOUT, error.to_string()),
-        Err(error) => answer(ERROR, error.to_string()),
+        Err(stop @ Stop::Timeout { .. }) => answer(TIMEOUT, told(stop, limit_ms)),
+        Err(stop) => answer(ERROR, told(stop, limit_ms)),
+    }
+}
+
+/// What an evaluation that stopped has to say.
+pub fn told(stop: Stop, limit_ms: u32) -> String {
+    match stop {
+        Stop::Unknown => "what the interpreter has to be asked".to_owned(),
+        Stop::Timeout { elapsed_ms } => LimitError::TimeLimitExceeded {
+            elapsed: Duration::from_micros((elapsed_ms * 1000.0) as u64),
+            limit: Duration::from_millis(u64::from(limit_ms)),
+        }
+        .to_string(),
     }
 }

@@ -7,9 +7,10 @@ use regorus::languages::rego::compiler;
 use regorus::rvm::program::Program;
 use regorus::{CompiledPolicy, Engine, Value};
 
+use crate::code::Code;
 use crate::explain::{explain, Question};
 use crate::interpreter::new_engine;
-use crate::sound::sound;
+use crate::sound::refuse_unsound;
 use crate::source::Source;
 
 /// A policy as the compiler takes it, or why it is left to the interpreter.
@@ -37,8 +38,9 @@ impl Compiler {
         if rules.is_empty() {
             return Ok(None);
         }
-        let compiled = self.program(&rules)?;
-        let mut program = sound(&compiled)?;
+        let mut program = Program::clone(&*self.program(&rules)?);
+        // What has no code is found out here, where each rule can be tried on its own.
+        Code::new(&program)?;
         // Where an instruction comes from is asked of the interpreter's side.
         program.sources.clear();
         program.instruction_spans.clear();
@@ -47,8 +49,7 @@ impl Compiler {
 
     /// Why the rule does not hold.
     pub fn explain(&mut self, question: Question) -> Result<Value, String> {
-        let compiled = self.program(&[question.rule])?;
-        explain(&sound(&compiled)?, question)
+        explain(&*self.program(&[question.rule])?, question)
     }
 
     fn program(&mut self, rules: &[&str]) -> Result<Arc<Program>, String> {
@@ -62,7 +63,10 @@ impl Compiler {
                     .map_err(|error| error.to_string())?,
             ),
         };
-        compiler::Compiler::compile_from_policy(policy, rules).map_err(|error| error.to_string())
+        let program = compiler::Compiler::compile_from_policy(policy, rules)
+            .map_err(|error| error.to_string())?;
+        refuse_unsound(&program)?;
+        Ok(program)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::sound::Unfit;
+use crate::code::Unfit;
 
 /// Builtins that a print may call: they need no more than their arguments, and cannot fail a rule.
 const PRINTABLE: [&str; 6] = ["concat", "count", "lower", "replace", "sprintf", "upper"];
@@ -257,7 +257,9 @@ impl Source<'_> {
 
     /// The interpreter does not schedule a comprehension in another's term, which is an error to it.
     fn nests_comprehensions(&self, open: usize) -> bool {
-        if !self.is(open, b'[') && !self.is(open, b'{') {
+        let opens = self.is(open, b'[') || self.is(open, b'{');
+        // After `if` there is a body, in which `|` is an operation.
+        if !opens || (open > 0 && self.word(open - 1) == "if") {
             return false;
         }
         let mut depth = 0usize;
@@ -332,7 +334,36 @@ impl Source<'_> {
         if !indices.is_empty() && body.clone().any(|t| self.word(t) == "not") {
             return Err("a negation beside an index by a variable of every");
         }
+        // And there it is an error to it where what is indexed is not there.
+        if indices.iter().any(|t| self.is_in_term(*t, body.start)) {
+            return Err("an index by a variable of every in a comprehension's term");
+        }
         Ok(indices)
+    }
+
+    /// Whether the token is in the term of a comprehension that begins at or after `from`.
+    fn is_in_term(&self, at: usize, from: usize) -> bool {
+        (from..at).any(|open| {
+            let opens = self.is(open, b'[') || self.is(open, b'{');
+            opens
+                && self.closing(open).is_some_and(|close| at < close)
+                && self.bar(open).is_some_and(|bar| at < bar)
+        })
+    }
+
+    /// The first `|` directly within the brackets at `open`.
+    fn bar(&self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        for (at, token) in self.tokens.iter().enumerate().skip(open) {
+            match token.kind {
+                Kind::Mark(b'(' | b'[' | b'{') => depth += 1,
+                Kind::Mark(b')' | b']' | b'}') if depth == 1 => return None,
+                Kind::Mark(b')' | b']' | b'}') => depth -= 1,
+                Kind::Mark(b'|') if depth == 1 => return Some(at),
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Whether the name at the token is declared there: by `:=`, or in a list after `some`.
