@@ -1,5 +1,6 @@
 import { RegoError } from "./error.ts";
 import { type Call, instantiate, type RegorusExports, Status, Text } from "./exports.ts";
+import { slice } from "./slice.ts";
 import type { RegorusModule } from "./web-assembly.ts";
 
 /** How long calls may take, and what they ask for it. */
@@ -14,8 +15,8 @@ export interface CallOptions {
    */
   readonly deadlineMs?: number;
   /**
-   * Milliseconds after which a call lets others have their turn. Time that it waits does not count. Infinity: never.
-   * Default: 5.
+   * Milliseconds after which others have their turn, of one call or of several that follow on each other without one.
+   * Time that a call waits does not count. Infinity: never. Default: 5.
    */
   readonly sliceMs?: number;
   /** Gives others their turn. Default: `setImmediate`. */
@@ -42,7 +43,6 @@ export class Instance {
   #ended: RegoError | undefined;
   /** Time that calls have waited for their turn, in all. */
   #waitedMs = 0;
-  #sliceSince = 0;
   #endsAt = 0;
 
   constructor(module: RegorusModule, options: CallOptions) {
@@ -125,9 +125,10 @@ export class Instance {
     if (this.#ended !== undefined) throw this.#ended;
     if (this.#busy) throw new RegoError("module", "expected the call before to have ended");
     this.#busy = true;
-    this.#sliceSince = this.#now();
-    this.#endsAt = this.#sliceSince + this.#options.deadlineMs;
     try {
+      slice.enter(this.#options.monotonicMs());
+      await this.#giveTurn();
+      this.#endsAt = this.#now() + this.#options.deadlineMs;
       return await work();
     } catch (cause) {
       // A trap is a RuntimeError, an overflow of the stack a RangeError, the deadline one of ours.
@@ -146,12 +147,18 @@ export class Instance {
 
   /** The module asks whether it may go on. */
   #pause(): Promise<void> | undefined {
-    const now = this.#now();
-    if (now > this.#endsAt) throw new RegoError("timeout", `the call took longer than ${this.#options.deadlineMs} ms`);
-    if (now - this.#sliceSince < this.#options.sliceMs) return undefined;
-    return this.#options.turn().then(() => {
-      this.#waitedMs += this.#now() - now;
-      this.#sliceSince = now;
+    if (this.#now() > this.#endsAt) {
+      throw new RegoError("timeout", `the call took longer than ${this.#options.deadlineMs} ms`);
+    }
+    return this.#giveTurn();
+  }
+
+  #giveTurn(): Promise<void> | undefined {
+    const { monotonicMs, sliceMs, turn } = this.#options;
+    const now = monotonicMs();
+    if (slice.usedMs(now) < sliceMs) return undefined;
+    return slice.yield(turn, monotonicMs).then(() => {
+      this.#waitedMs += monotonicMs() - now;
     });
   }
 }

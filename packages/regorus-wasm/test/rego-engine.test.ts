@@ -131,6 +131,27 @@ describe("RegoEngine", () => {
     expect((await engine.evaluate("data.agent_policy.B", "{}")).value).toBe("1");
   });
 
+  it("lets others have their turn between calls that follow on each other, too", async () => {
+    let [turns, now] = [0, 0];
+    const turn = async (): Promise<void> => {
+      turns += 1;
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    const bounds = { sliceMs: 5, turn, monotonicMs: () => (now += 0.01) };
+    const engine = await engineWith("package agent_policy\nA := 1\n", bounds);
+    await engine.evaluate("data.agent_policy.A", "{}");
+    const [before, since] = [turns, now];
+    // None of them takes as long as a slice.
+    for (let i = 0; i < 500; i += 1) {
+      const begun = now;
+      await engine.evaluate("data.agent_policy.A", "{}");
+      expect(now - begun).toBeLessThan(5);
+    }
+    const slices = (now - since) / bounds.sliceMs;
+    expect(slices).toBeGreaterThan(3);
+    expect(turns - before).toBeGreaterThan(slices / 2);
+  });
+
   it("is poisoned by a trap, and only that instance", async () => {
     const hog =
       'package agent_policy\nA := concat("", [s | some i in numbers.range(1, 4000); s := concat("", [input.s, input.s])])\nB := 1\n';
