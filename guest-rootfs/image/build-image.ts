@@ -8,6 +8,7 @@ import type { Flavour } from "../flavour.ts";
 import { type Entry, manifest, OS_RELEASE, program, text } from "../manifest.ts";
 import { imageReferenceValues, launchValues } from "../measure/launch-values.ts";
 import { rvpsMessage } from "../measure/reference-values.ts";
+import { NODE_PAGES, nodePages } from "../node-pages.ts";
 import { own } from "../origin.ts";
 import { buildProgram, stripNode } from "../programs.ts";
 import { withLibraries } from "../resolve.ts";
@@ -112,10 +113,13 @@ function rootEntries(
   extensions: ReadonlyMap<string, VerityDisk>,
 ): readonly Entry[] {
   const policy = baker.policy === undefined ? {} : { policy: bakerSource(baker.policy) };
+  // A root in memory has nothing to read.
+  const pages = root === "initrd" ? undefined : nodePages(sources.arch);
   const pins = new Map([...extensions].map(([name, { params }]) => [name, params]));
   const entries = [
     ...manifest({ sources, flavour, init: "nvrc", ...policy, authorities: bakerAuthorities(baker) }),
     program("/usr/sbin/init", own(buildProgram("launcher", sources.arch))),
+    ...(pages === undefined ? [] : [text(NODE_PAGES, pages)]),
     text("/etc/nacre/extensions.json", pinsFile(pins)),
     ...moduleEntries(kernel, { more: baker.modules, stage1: root !== "initrd" }),
     ...bakerEntries(baker),

