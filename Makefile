@@ -25,6 +25,7 @@ build: node_modules/.package-lock.json ## compile the packages, bundle the guest
 
 generate: node_modules/.package-lock.json ## regenerate what is generated from protos/
 	node packages/protocols/scripts/generate.ts
+	node packages/api-server-rest/scripts/openapi.ts
 
 regorus-wasm: ## rebuild the policy engine's WebAssembly module and compare it with the committed one
 	bash packages/regorus-wasm/scripts/build.sh

@@ -2,7 +2,7 @@ import { AttestationAgentService, GetResourceService } from "@nacre/protocols";
 
 import { attestationReply } from "./attestation-routes.ts";
 import type { Component } from "./component.ts";
-import { RestError } from "./error.ts";
+import { failureReply } from "./failure-reply.ts";
 import type { Feature } from "./options.ts";
 import { failure, json, notAllowed, notFound, octets, type RestReply, type RestRequest } from "./reply.ts";
 import { VERSION } from "./version.ts";
@@ -32,7 +32,7 @@ export class Router {
       return await this.#reply(request);
     } catch (error) {
       this.#options.onError(request.path, error);
-      return failure(500, error instanceof RestError ? error.message : "ttrpc request error");
+      return failureReply(error, request.query);
     }
   }
 
