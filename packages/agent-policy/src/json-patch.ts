@@ -21,8 +21,12 @@ export interface Operation {
  * that fails half-way has no effect. Throws PolicyError `evaluation` that names the operation by its index.
  */
 export function applyPatch(document: Json, patch: readonly Json[]): Json {
-  const operations = patch.map(parseOperation);
-  let result = structuredClone(document);
+  return applyOperations(document, patch.map(parseOperation));
+}
+
+/** The same for operations that are read already. */
+export function applyOperations(document: Json, operations: readonly Operation[]): Json {
+  let result = copy(document);
   for (const [index, operation] of operations.entries()) result = apply(result, operation, index);
   return result;
 }
@@ -66,6 +70,7 @@ function parsePointer(text: string): readonly string[] {
     .slice(1)
     .split("/")
     .map((token) => {
+      if (!token.includes("~")) return token;
       if (/~(?![01])/u.test(token)) throw invalid("json pointer failed to parse; contains an invalid escape");
       return token.replaceAll("~1", "/").replaceAll("~0", "~");
     });
@@ -77,11 +82,11 @@ function apply(document: Json, operation: Operation, index: number): Json {
     new PolicyError("evaluation", `operation '/${index}' failed at path '${at}': ${why}`);
   switch (op) {
     case "add":
-      return add(document, path, structuredClone(value), fail);
+      return add(document, path, copy(value), fail);
     case "remove":
       return remove(document, path, fail).document;
     case "replace":
-      return add(remove(document, path, fail).document, path, structuredClone(value), fail);
+      return add(remove(document, path, fail).document, path, copy(value), fail);
     case "move": {
       const { from = [], fromText = "" } = operation;
       // A value cannot go into itself (RFC 6902, 4.4).
@@ -92,7 +97,7 @@ function apply(document: Json, operation: Operation, index: number): Json {
     }
     case "copy": {
       const found = get(document, operation.from ?? [], (why) => fail(why, operation.fromText ?? ""));
-      return add(document, path, structuredClone(found), fail);
+      return add(document, path, copy(found), fail);
     }
     case "test":
       if (!equal(get(document, path, fail), value)) throw fail("value did not match");
@@ -154,6 +159,18 @@ function own(object: { [key: string]: Json }, key: string): Json | undefined {
 /** Sets an own property whatever its name: `__proto__` is a name like any other here. */
 function define(object: { [key: string]: Json }, key: string, value: Json): void {
   Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
+/** A copy that shares nothing with the original. */
+function copy(value: Json): Json {
+  if (Array.isArray(value)) return value.map(copy);
+  if (!isObject(value)) return value;
+  const object: { [key: string]: Json } = {};
+  for (const key of Object.keys(value)) {
+    if (key === "__proto__") define(object, key, copy(value[key] as Json));
+    else object[key] = copy(value[key] as Json);
+  }
+  return object;
 }
 
 function equal(a: Json, b: Json): boolean {

@@ -1,5 +1,5 @@
 import { PolicyError } from "./error.ts";
-import { applyPatch, type Json, type Operation, parseOperation } from "./json-patch.ts";
+import { applyOperations, applyPatch, type Json, type Operation, parseOperation } from "./json-patch.ts";
 
 /** The document that policies keep their state in. */
 interface StateDocument {
@@ -44,7 +44,7 @@ export class PolicyState {
     // Policies put the id into a path; one that is more than one step of it leads into what they keep of others.
     if (container !== undefined && /[/~]/u.test(container)) throw refused(`${container} is no container's id`);
     const operations = ops.map(parseOperation);
-    const patched = applyPatch(this.document, ops);
+    const patched = applyOperations(this.document, operations);
     const document = removes && container !== undefined ? this.#keeping(container, patched) : patched;
     const containers = new Set(this.#containers);
     for (const key of operations.flatMap(touched)) {

@@ -20,6 +20,26 @@ export interface Verdict {
  */
 export function readVerdict(json: string): Verdict {
   if (json === "true" || json === "false") return { allowed: json === "true", ops: [] };
+  return readPlain(json) ?? readInDetail(json);
+}
+
+/** Undefined where something is wrong, whatever it is. */
+function readPlain(json: string): Verdict | undefined {
+  try {
+    const { allowed, ops } = parse(json) as { readonly allowed?: Json; readonly ops?: Json };
+    if (typeof allowed !== "boolean") return undefined;
+    if (ops === undefined || ops === null) return { allowed, ops: [] };
+    if (!Array.isArray(ops)) return undefined;
+    for (const operation of ops) parseOperation(operation);
+    return { allowed, ops };
+  } catch (error) {
+    if (error instanceof PolicyError) return undefined;
+    throw error;
+  }
+}
+
+/** Looks at one member after the other, where each lies, and says what is wrong with the first that is. */
+function readInDetail(json: string): Verdict {
   let allowed: boolean | undefined;
   let ops: readonly Json[] = [];
   for (const { key, start, end } of members(json)) {
