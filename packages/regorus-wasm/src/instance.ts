@@ -77,20 +77,23 @@ export class Instance {
    */
   async status(name: Call, handle: number, ...texts: readonly (string | Uint8Array)[]): Promise<number> {
     const status = await this.#exclusively(async () => {
-      const parts = texts.map((text) => (typeof text === "string" ? encoder.encode(text) : text));
-      const length = parts.reduce((sum, part) => sum + part.length, 0);
-      const start = await this.#allocate(length);
+      // Text is at most three bytes a UTF-16 unit: what fits for sure is written where it has to be, without a copy.
+      const isSmall = texts.reduce((sum, text) => sum + text.length * (typeof text === "string" ? 3 : 1), 0) <= ROOM;
+      const parts = isSmall ? texts : texts.map((text) => (typeof text === "string" ? encoder.encode(text) : text));
+      const room = isSmall ? ROOM : parts.reduce((sum, part) => sum + part.length, 0);
+      const start = await this.#allocate(room);
+      const memory = new Uint8Array(this.#exports.memory.buffer, start, room);
       const args = [handle];
-      let at = start;
+      let length = 0;
       for (const part of parts) {
-        new Uint8Array(this.#exports.memory.buffer, at, part.length).set(part);
-        args.push(at, part.length);
-        at += part.length;
+        const written = write(part, memory.subarray(length));
+        args.push(start + length, written);
+        length += written;
       }
       const status = await this.#exports.calls[name](...args);
       // A request may hold secrets.
       new Uint8Array(this.#exports.memory.buffer, start, length).fill(0);
-      if (length > ROOM) await this.#exports.calls.dealloc(start, length);
+      if (room > ROOM) await this.#exports.calls.dealloc(start, room);
       return status;
     });
     if (status === Status.OK || status === Status.UNDEFINED) return status;
@@ -161,4 +164,11 @@ export class Instance {
       this.#waitedMs += monotonicMs() - now;
     });
   }
+}
+
+/** Writes text or bytes to the beginning of a place that is large enough; how many bytes these are. */
+function write(part: string | Uint8Array, place: Uint8Array): number {
+  if (typeof part === "string") return encoder.encodeInto(part, place).written;
+  place.set(part);
+  return part.length;
 }
