@@ -23,6 +23,7 @@ import { EphemeralDriver } from "./storage/ephemeral.ts";
 import { ImageGuestPullDriver } from "./storage/image-guest-pull.ts";
 import { LocalDriver } from "./storage/local.ts";
 import { StorageRegistry } from "./storage/registry.ts";
+import { Unsealing } from "./unseal/unsealing.ts";
 
 export interface AssembleOptions {
   readonly config: AgentConfig;
@@ -71,6 +72,7 @@ export function assemble(options: AssembleOptions): AgentParts {
     sandbox,
     storages,
     syscalls,
+    unsealing: new Unsealing({ hub, onFailure: config.unsealFailure, log: log.child("container") }),
     log: log.child("container"),
     tracer,
   });

@@ -2,6 +2,7 @@ import { parse as parseToml } from "smol-toml";
 
 import { type AgentError, invalidArgument } from "./error.ts";
 import type { LogLevel } from "./log.ts";
+import { UNSEAL_FAILURES, type UnsealFailure } from "./unseal/unsealing.ts";
 
 /** How many of the guest components the agent starts; each level includes those before it (section 6). */
 export const COMPONENT_LEVELS = ["none", "attestation-agent", "confidential-data-hub", "api-server-rest"] as const;
@@ -39,6 +40,8 @@ export interface AgentConfig {
   ociRuntime: string;
   /** The policy in force until SetPolicy; only a TOML file or the environment may name another. */
   policyFile: string;
+  /** What becomes of a container whose sealed secrets cannot be opened. Default `refuse`. TOML only. */
+  unsealFailure: UnsealFailure;
 }
 
 /** The policy that the image carries (section 4). */
@@ -59,6 +62,7 @@ export function defaultConfig(): AgentConfig {
     guestComponentsRestApi: "resource",
     ociRuntime: "",
     policyFile: DEFAULT_POLICY_FILE,
+    unsealFailure: "refuse",
   };
 }
 
@@ -130,6 +134,12 @@ export function parseRestApi(text: string): RestApi {
   const api = REST_APIS.find((name) => name === text);
   if (api === undefined) throw configError(`REST API: expected one of ${REST_APIS.join(", ")}`, text);
   return api;
+}
+
+function parseUnsealFailure(text: string): UnsealFailure {
+  const known = UNSEAL_FAILURES.find((one) => one === text);
+  if (known === undefined) throw configError(`unseal failure: expected one of ${UNSEAL_FAILURES.join(", ")}`, text);
+  return known;
 }
 
 /** `agent.config_file` of a command line, if any; the last one counts. */
@@ -247,6 +257,9 @@ export function applyToml(base: AgentConfig, text: string): TomlConfig {
         break;
       case "policy_file":
         config.policyFile = textValue(key, value);
+        break;
+      case "unseal_failure":
+        config.unsealFailure = parseUnsealFailure(textValue(key, value));
         break;
       default:
         unknownKeys.push(key);

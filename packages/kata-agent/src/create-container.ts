@@ -15,6 +15,9 @@ import { mountRoot } from "./root-mount.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { makeBundle, removeBundle } from "./bundle.ts";
 import type { StorageRegistry } from "./storage/registry.ts";
+import { unsealEnvironment } from "./unseal/environment.ts";
+import { unsealMounts } from "./unseal/secret-mounts.ts";
+import type { Unsealing } from "./unseal/unsealing.ts";
 import { readTerminationLog, terminationLogPath } from "./termination-log.ts";
 
 export interface ContainerCreatorOptions {
@@ -24,6 +27,7 @@ export interface ContainerCreatorOptions {
   readonly sandbox: Sandbox;
   readonly storages: StorageRegistry;
   readonly syscalls: Syscalls;
+  readonly unsealing: Unsealing;
   readonly log: Logger;
   readonly tracer: Pick<Tracer, "span">;
 }
@@ -132,7 +136,7 @@ export class ContainerCreator {
   }
 
   async #create(request: grpc.CreateContainerRequest, oci: grpc.Spec, signal: AbortSignal): Promise<Record> {
-    const { containers, sandbox, storages, syscalls, log, tracer } = this.#options;
+    const { containers, sandbox, storages, syscalls, unsealing, log, tracer } = this.#options;
     const id = request.container_id;
     const bundle = bundlePath(id);
     const annotations = oci.Annotations;
@@ -147,10 +151,13 @@ export class ContainerCreator {
         await mountRoot(syscalls, oci.Root?.Path ?? "", `${bundle}/rootfs`);
       }
       const process = isPod && pulled ? pauseProcessTree(await readPauseProcess(), oci.Process) : oci.Process;
-      await using pinned = await pinBindSources(syscalls, oci.Mounts, `${bundle}/mounts`);
+      const env = await unsealEnvironment(process?.Env ?? [], unsealing, signal);
+      const folder = `${bundle}/secrets`;
+      const mounts = await unsealMounts(oci.Mounts, { syscalls, unsealing, folder, signal });
+      await using pinned = await pinBindSources(syscalls, mounts, `${bundle}/mounts`);
       const spec = {
         ...oci,
-        Process: process,
+        Process: process === null ? null : { ...process, Env: env },
         Mounts: [...pinned.mounts],
         Root: { Path: `${bundle}/rootfs`, Readonly: oci.Root?.Readonly ?? false },
       };

@@ -163,6 +163,7 @@ describe("TOML", () => {
       guestComponentsProcs: "none",
       guestComponentsRestApi: "all",
       policyFile: "/p.rego",
+      unsealFailure: "refuse",
       ociRuntime: "/usr/bin/crun",
       debugConsole: true,
       debugConsoleVport: 1026,
