@@ -22,7 +22,10 @@ export function encryptLayer({ key, nonce }: Keys): LayerEncryption {
       hmac.update(data);
       return data;
     },
-    finish: () => hmac.digest(),
+    finish() {
+      cipher.final();
+      return hmac.digest();
+    },
   };
 }
 
@@ -42,6 +45,7 @@ export function decryptLayer({ key, nonce }: Keys, hmac: Uint8Array): LayerDecry
       return decipher.update(data);
     },
     finish() {
+      decipher.final();
       const found = actual.digest();
       if (hmac.length !== found.length || !timingSafeEqual(found, hmac)) {
         throw new OcicryptError("decrypt", "encrypted layer: its HMAC is another");

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv } from "node:crypto";
+import { type Cipheriv, createCipheriv, createDecipheriv, type Decipheriv } from "node:crypto";
 
 import { OcicryptError } from "./error.ts";
 
@@ -30,7 +30,7 @@ export function ivLength(type: WrapType): number {
 /** Throws OcicryptError `key` or `message`. */
 export function wrap(type: WrapType, key: Uint8Array, iv: Uint8Array, plain: Uint8Array): Buffer {
   check(type, key, iv);
-  if (type === "A256CTR") return createCipheriv("aes-256-ctr", key, iv).update(plain);
+  if (type === "A256CTR") return whole(createCipheriv("aes-256-ctr", key, iv), plain);
   const cipher = createCipheriv("aes-256-gcm", key, iv);
   const data = cipher.update(plain);
   cipher.final();
@@ -40,7 +40,7 @@ export function wrap(type: WrapType, key: Uint8Array, iv: Uint8Array, plain: Uin
 /** The caller zeroes the result. Throws OcicryptError `key`, `message` or `decrypt`. */
 export function unwrap({ type, iv, data }: Wrapped, key: Uint8Array): Buffer {
   check(type, key, iv);
-  if (type === "A256CTR") return createDecipheriv("aes-256-ctr", key, iv).update(data);
+  if (type === "A256CTR") return whole(createDecipheriv("aes-256-ctr", key, iv), data);
   if (data.length < TAG_BYTES) throw new OcicryptError("message", "wrapped data: expected a tag at its end");
   const decipher = createDecipheriv("aes-256-gcm", key, iv, { authTagLength: TAG_BYTES });
   decipher.setAuthTag(data.subarray(data.length - TAG_BYTES));
@@ -53,6 +53,13 @@ export function unwrap({ type, iv, data }: Wrapped, key: Uint8Array): Buffer {
     throw new OcicryptError("decrypt", "wrapped data: this key does not open it");
   }
   return plain;
+}
+
+/** The end of a cipher is what wipes its key from OpenSSL's memory. */
+function whole(cipher: Cipheriv | Decipheriv, bytes: Uint8Array): Buffer {
+  const out = cipher.update(bytes);
+  cipher.final();
+  return out;
 }
 
 function check(type: WrapType, key: Uint8Array, iv: Uint8Array): void {
