@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   kata: async () => (await import("./hypervisor.ts")).benchKataNode(),
   policy: async () => (await import("./policy.ts")).benchPolicy(),
   attest: async () => (await import("./attest.ts")).benchAttest(),
+  hub: async () => (await import("./hub.ts")).benchHub(),
   pull: async () => (await import("./pull.ts")).benchPull(),
 };
 
