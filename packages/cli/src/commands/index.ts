@@ -10,6 +10,7 @@ import { guestLogs } from "./guest-logs.ts";
 import { guestStart } from "./guest-start.ts";
 import { guestStop } from "./guest-stop.ts";
 import { hypervisorServe } from "./hypervisor-serve.ts";
+import { imageEncrypt, imageKeyProvider } from "./image-encrypt.ts";
 import { initdataBuild } from "./initdata-build.ts";
 import { initdataDigest, initdataInspect } from "./initdata-inspect.ts";
 import { kataInstall, kataUninstall } from "./kata-install.ts";
@@ -63,6 +64,8 @@ export const COMMANDS: readonly Command[] = [
   secretKeygen,
   secretSeal,
   secretUnseal,
+  imageEncrypt,
+  imageKeyProvider,
   trusteeStart,
   trusteeToken,
   trusteeAs,
