@@ -130,9 +130,16 @@ describe("a virtual machine that firmware has measured into its TPM", () => {
   });
 });
 
-describe("a virtual machine without a TPM", () => {
-  it("does not go on with initdata: nothing binds it", async () => {
+describe("a virtual machine that cannot bind its initdata does not go on", () => {
+  it("without a TPM", async () => {
     const starting = startGuest({ ...QEMU, stateRoot: stateRoot(), tpm: false });
     await expect(starting).rejects.toThrow("initdata: sample has no place for it, and only a simulated guest goes on");
+  });
+
+  it("with a digest that no register takes", async () => {
+    const document = initdata.replace('algorithm = "sha256"', 'algorithm = "sha384"');
+    expect(document).not.toBe(initdata);
+    const starting = startGuest({ ...QEMU, stateRoot: stateRoot(), initdata: document });
+    await expect(starting).rejects.toThrow("initdata: expected a digest of 32 bytes (sha256) on a platform with a TPM");
   });
 });
