@@ -20,7 +20,7 @@ pub enum Stop {
 }
 
 /// Operations between two looks at the clock. A look crosses to the host, so not at each operation.
-const OPERATIONS_PER_LOOK: u32 = 4096;
+const OPERATIONS_PER_LOOK: u32 = 256;
 /// Calls within calls. Rules do not call themselves, so it takes as many rules to get there.
 const MAX_DEPTH: usize = 200;
 
