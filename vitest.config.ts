@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 /** Tests of guests that `make test-guest` runs in virtual machines; all but the first folder run in simulated ones too. */
 const IN_QEMU: readonly string[] = [
   "test/qemu/**/*.test.ts",
-  "test/guest/{attack-*,bad-input,containers,end-to-end,trace-replay}.test.ts",
+  "test/guest/{attack-*,bad-input,containers,end-to-end,pulled-image,trace-replay}.test.ts",
 ];
 
 /** What of it `make test` runs: from an image to a power-off, containers with crun on control groups of version 2. */
