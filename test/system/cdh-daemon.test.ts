@@ -132,7 +132,7 @@ describe("the daemon", () => {
   });
 
   it.each([
-    ['image_security_policy = "{}"\n', "does not verify signatures"],
+    ['image_security_policy_uri = "https://policies.test"\n', "expected file:///PATH or kbs:///"],
     ["nonsense = 1\n", "[image] has the unknown key nonsense"],
   ])("does not start with %j", async (settings, why) => {
     await expect(start(settings)).rejects.toThrow(why);
