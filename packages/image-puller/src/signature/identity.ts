@@ -1,6 +1,5 @@
 import { formatReference, parseReference, type Reference } from "oci-client";
 import { invalid, object, text } from "./members.ts";
-import { isJsonObject, type JsonValue } from "./strict-json.ts";
 
 /** How the name in a signature must be the name that was asked for (containers-policy.json(5), signedIdentity). */
 export type SignedIdentity =
@@ -12,10 +11,10 @@ export type SignedIdentity =
 const DEFAULT: SignedIdentity = { type: "matchRepoDigestOrExact" };
 
 /** @throws PullError `configuration` */
-export function parseIdentity(what: string, value: JsonValue | undefined): SignedIdentity {
+export function parseIdentity(what: string, value: unknown): SignedIdentity {
   if (value === undefined) return DEFAULT;
-  const type = isJsonObject(value) ? value.get("type") : undefined;
   const where = `${what}: signedIdentity`;
+  const type = object(where, value).get("type");
   switch (type) {
     case "matchExact":
     case "matchRepoDigestOrExact":

@@ -1,7 +1,6 @@
 import { canonicalDigest } from "oci-client";
 import { PullError } from "../error.ts";
-import { invalid, object, text } from "./members.ts";
-import { parseStrictJson } from "./strict-json.ts";
+import { invalid, object, parseDocument, text } from "./members.ts";
 
 /** What a signature says: this manifest is the image of this name (containers-signature(5)). */
 export interface SignedClaim {
@@ -24,7 +23,7 @@ export const MAX_PAYLOAD: number = 64 * 1024;
 export function parsePayload(bytes: Uint8Array, type: PayloadType): SignedClaim {
   try {
     if (bytes.length > MAX_PAYLOAD) throw invalid(`${bytes.length} bytes, at most ${MAX_PAYLOAD}`);
-    const root = object("payload", parseStrictJson("payload", bytes), ["critical", "optional"]);
+    const root = object("payload", parseDocument("payload", bytes), ["critical", "optional"]);
     const critical = object("critical", root.get("critical"), ["type", "image", "identity"]);
     const said = text("critical.type", critical.get("type"));
     if (said !== type)

@@ -1,7 +1,6 @@
 import { PullError } from "../error.ts";
 import { parseIdentity, type SignedIdentity } from "./identity.ts";
-import { invalid, object, text } from "./members.ts";
-import { type JsonObject, type JsonValue, parseStrictJson } from "./strict-json.ts";
+import { invalid, type Members, object, parseDocument, text } from "./members.ts";
 
 /** What an image must fulfil (containers-policy.json(5)). */
 export type Requirement =
@@ -34,10 +33,12 @@ const TRANSPORT = "docker";
 export function parseSignaturePolicy(bytes: Uint8Array): SignaturePolicy {
   try {
     if (bytes.length > MAX_POLICY) throw invalid(`${bytes.length} bytes, at most ${MAX_POLICY}`);
-    const root = object("policy", parseStrictJson("policy", bytes), ["default", "transports"]);
+    const root = object("policy", parseDocument("policy", bytes), ["default", "transports"]);
     const fallback = requirements("default", root.get("default"));
     const scopes = new Map<string, readonly Requirement[]>();
-    const transports = root.has("transports") ? object("transports", root.get("transports")) : new Map();
+    const transports = root.has("transports")
+      ? object("transports", root.get("transports"))
+      : new Map<string, unknown>();
     for (const [transport, value] of transports) {
       for (const [scope, list] of object(`transports.${transport}`, value)) {
         const parsed = requirements(`${transport} ${JSON.stringify(scope)}`, list);
@@ -50,14 +51,14 @@ export function parseSignaturePolicy(bytes: Uint8Array): SignaturePolicy {
   }
 }
 
-function requirements(what: string, value: JsonValue | undefined): readonly Requirement[] {
+function requirements(what: string, value: unknown): readonly Requirement[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_LIST) {
     throw invalid(`${what}: expected a list of 1 to ${MAX_LIST} requirements`);
   }
-  return value.map((item: JsonValue, index) => requirement(`${what}, requirement ${index}`, item));
+  return value.map((item: unknown, index) => requirement(`${what}, requirement ${index}`, item));
 }
 
-function requirement(what: string, value: JsonValue): Requirement {
+function requirement(what: string, value: unknown): Requirement {
   const members = object(what, value);
   const type = text(`${what}: type`, members.get("type"));
   switch (type) {
@@ -81,7 +82,7 @@ function requirement(what: string, value: JsonValue): Requirement {
 
 const KEY_MEMBERS = ["keyPath", "keyPaths", "keyData", "keyDatas"] as const;
 
-function keySources(what: string, members: JsonObject): readonly KeySource[] {
+function keySources(what: string, members: Members): readonly KeySource[] {
   const given = KEY_MEMBERS.filter((key) => members.has(key));
   const [key] = given;
   if (key === undefined || given.length > 1)
@@ -92,7 +93,7 @@ function keySources(what: string, members: JsonObject): readonly KeySource[] {
   if (!Array.isArray(list) || list.length === 0 || list.length > MAX_LIST) {
     throw invalid(`${what}: ${key}: expected a list of 1 to ${MAX_LIST} texts`);
   }
-  return list.map((item: JsonValue) => {
+  return list.map((item: unknown) => {
     const given = text(`${what}: ${key}`, item);
     return key === "keyPath" || key === "keyPaths" ? { path: given } : { data: keyBytes(`${what}: ${key}`, given) };
   });

@@ -4,10 +4,10 @@ import { expect, it } from "vitest";
 import { seeded } from "../../../../test/fixtures/seeded.ts";
 import { PullError } from "../../src/error.ts";
 import { GpgKeys } from "../../src/signature/gpg-keys.ts";
+import { parseDocument } from "../../src/signature/members.ts";
 import { parseLookaside } from "../../src/signature/lookaside.ts";
 import { parsePayload } from "../../src/signature/payload.ts";
 import { parseSignaturePolicy } from "../../src/signature/policy.ts";
-import { parseStrictJson } from "../../src/signature/strict-json.ts";
 
 const KEY = { type: "signedBy", keyType: "GPGKeys", keyData: "AAAA", signedIdentity: { type: "matchExact" } };
 const POLICY = JSON.stringify({
@@ -59,22 +59,16 @@ it.each<[string, string, number, (bytes: Buffer) => unknown]>([
 });
 
 it("spoilt JSON is read as JSON.parse reads it, or refused", () => {
-  const plain = (value: unknown): unknown =>
-    value instanceof Map
-      ? Object.fromEntries([...value].map(([key, member]) => [key, plain(member)]))
-      : Array.isArray(value)
-        ? value.map(plain)
-        : value;
   let read = 0;
   for (const bytes of spoilt(Buffer.from(POLICY), 4, 5000)) {
     let ours;
     try {
-      ours = parseStrictJson("document", bytes);
+      ours = parseDocument("document", bytes);
     } catch {
       continue;
     }
     read += 1;
-    expect(plain(ours)).toEqual(JSON.parse(bytes.toString()));
+    expect(ours).toEqual(JSON.parse(bytes.toString()));
   }
   expect(read).toBeGreaterThan(500);
 });

@@ -63,14 +63,18 @@ describe("a policy", () => {
     [
       "a doubled member",
       '{"default":[{"type":"reject"}],"default":[{"type":"insecureAcceptAnything"}]}',
-      "is there twice",
+      "policy: expected each member once",
     ],
-    ["a doubled member in another spelling", '{"default":[{"type":"reject"}],"def\\u0061ult":[]}', "is there twice"],
-    ["two documents", '{"default":[{"type":"reject"}]}{}', "more than one value"],
-    ["a comma at the end", '{"default":[{"type":"reject"},]}', "expected a value"],
-    ["depth", `{"default":${"[".repeat(100)}${"]".repeat(100)}}`, "deeper than 32 levels"],
-    ["no text", "\u0000", "expected a value"],
-    ["nothing", "", "expected a value"],
+    [
+      "a doubled member in another spelling",
+      '{"default":[{"type":"reject"}],"def\\u0061ult":[]}',
+      "policy: expected each member once",
+    ],
+    ["two documents", '{"default":[{"type":"reject"}]}{}', "policy: expected JSON"],
+    ["a comma at the end", '{"default":[{"type":"reject"},]}', "policy: expected JSON"],
+    ["depth", `{"default":${"[".repeat(100)}${"]".repeat(100)}}`, "policy: expected at most 64 levels"],
+    ["no text", "\u0000", "policy: expected JSON"],
+    ["nothing", "", "policy: expected JSON"],
   ])("is refused as a whole for %s", (_, text, why) => {
     expect(reason(text)).toContain(why);
   });
