@@ -1,3 +1,4 @@
+export { abortable } from "./abortable.ts";
 export { canonicalJson } from "./canonical-json.ts";
 export { KbsProtocolError, type KbsProtocolErrorCode } from "./error.ts";
 export { decodeInitdataAnnotation, encodeInitdataAnnotation, INITDATA_ANNOTATION } from "./initdata/annotation.ts";

@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 
-import { type AgentToken, parseAgentToken } from "@nacre/kbs-protocol";
+import { abortable, type AgentToken, parseAgentToken } from "@nacre/kbs-protocol";
 import { AttestationAgentService, Code } from "@nacre/protocols";
 import { RpcError, TtrpcClient } from "@nacre/ttrpc";
 import { dial } from "@nacre/vsock";
 
-import { abortable } from "../abortable.ts";
 import { HubError } from "../error.ts";
 
 /** The agent is on this machine. */

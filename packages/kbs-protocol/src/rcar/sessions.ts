@@ -1,3 +1,4 @@
+import { abortable } from "../abortable.ts";
 import type { Cookies } from "./cookies.ts";
 import { handshake, type HandshakeOptions } from "./handshake.ts";
 import type { KbsClock } from "./ports.ts";
@@ -58,18 +59,4 @@ export function bearerSessions(
       return { headers: { authorization: `Bearer ${text}` }, key };
     },
   };
-}
-
-/** Gives up waiting; what is waited for goes on for the others. */
-async function abortable<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await value;
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = (): void => reject(signal.reason as Error);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([value, promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
