@@ -111,10 +111,11 @@ interface Row {
   readonly pending?: boolean;
 }
 
-describe("the recorded replies of upstream's hub", () => {
-  const golden = vectors("golden/cdh.jsonl");
-  const rows = golden === undefined ? [] : jsonLines<Row>(golden).filter(({ id }) => /^cdh\/(?:un)?wrap/u.test(id));
-  it.skipIf(golden === undefined)("agree: bytes, codes, and the sentences that ours begin with", async () => {
+const golden = vectors("golden/cdh.jsonl");
+// Where it is absent, packets of our own above go the same way.
+if (golden !== undefined) {
+  it("agrees with the recorded replies of upstream's hub: bytes, codes, and the sentences that ours begin with", async () => {
+    const rows = jsonLines<Row>(golden).filter(({ id }) => /^cdh\/(?:un)?wrap/u.test(id));
     expect(rows.length).toBeGreaterThan(10);
     const client = serve();
     for (const { id, method, request, reply, code, message, pending } of rows) {
@@ -132,4 +133,4 @@ describe("the recorded replies of upstream's hub", () => {
       }
     }
   });
-});
+}
